@@ -1,0 +1,41 @@
+# Everything bootstraps itself: Python >= 3.11 and make are all that a machine needs.
+PYTHON ?= python3
+VENV   ?= .venv
+PINS   ?= .ci/pins.txt
+RUN     = $(VENV)/bin/python -m
+ARGS   ?=
+READY   = $(VENV)/.ready
+
+.PHONY: figures test test-all lint types bench docs clean
+figures: $(READY)  ## regenerate the paper figures, with the claims that they must pass
+	$(RUN) paper_repro $(ARGS)
+
+test: $(READY)     ## the fast tests
+	$(RUN) pytest -n 2 -m "not slow and not gpu" $(ARGS)
+
+test-all: $(READY) ## also the slow statistical ones
+	$(RUN) pytest -n 2 -m "not gpu" $(ARGS)
+
+lint: $(READY)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+types: $(READY)
+	$(RUN) pyright
+
+bench: $(READY)    ## timings as ratios in one run, see benchmarks/
+	$(RUN) benchmarks $(ARGS)
+
+docs: $(READY)
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --constraint $(PINS) --group docs
+	$(RUN) mkdocs build --strict
+
+$(READY): pyproject.toml $(PINS)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ntkng needs Python >= 3.11, got " + sys.version)'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet uv
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --constraint $(PINS) --editable . --group dev
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) out site

@@ -1,0 +1,1 @@
+"""Studies: configuration in, table and report out; no plotting."""

@@ -1,0 +1,1 @@
+"""Drawings: a study in, a matplotlib figure out; no kernels, no simulation."""

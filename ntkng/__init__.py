@@ -1,0 +1,1 @@
+"""Infinite-width theory of natural gradient descent, checked against finite networks."""

@@ -1,0 +1,1 @@
+"""Papers, their figures and claims, and the one script that regenerates them."""

@@ -1,0 +1,68 @@
+"""The one script: `python -m paper_repro [--paper K] [--figure F] [--quick|--full] [--out DIR]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(add_completion=True, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    paper: Annotated[list[str] | None, typer.Option(help="key of a paper; repeat for several (default: all)")] = None,
+    figure: Annotated[list[str] | None, typer.Option(help="key of a figure; repeat for several")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="small widths and few seeds, for a first look")] = False,
+    full: Annotated[bool, typer.Option("--full", help="larger widths and more seeds than the default")] = False,
+    device: Annotated[str, typer.Option(help="cpu, gpu, or auto (what JAX finds)")] = "auto",
+    seed: Annotated[int, typer.Option(help="of everything random")] = 0,
+    out: Annotated[Path, typer.Option(help="folder for figures, tables and reports")] = Path("out"),
+    formats: Annotated[str, typer.Option(help="comma-separated: png, pdf, svg")] = "png,pdf",
+    cache: Annotated[bool, typer.Option(help="keep finished points and resume from them")] = True,
+    gallery: Annotated[Path | None, typer.Option(help="also copy the PNG renderings into this folder")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="list papers and figures, run nothing")] = False,
+) -> None:
+    """Regenerate the figures of the papers and check every claim; exit status 1 when a claim fails."""
+    import jax
+
+    from paper_repro._run import FORMATS, Settings, copy_renderings, run
+    from paper_repro.registry import papers
+
+    if device != "auto":
+        if device not in ("cpu", "gpu"):
+            raise typer.BadParameter(f"got {device!r}, expected cpu, gpu or auto", param_hint="--device")
+        jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[device])
+    chosen_formats = tuple(formats.split(","))
+    if not set(chosen_formats) <= set(FORMATS):
+        raise typer.BadParameter(f"got {formats!r}, expected some of {FORMATS}", param_hint="--formats")
+    if quick and full:
+        raise typer.BadParameter("got --quick and --full; choose one of them")
+    known = papers()
+    for key in paper or []:
+        if key not in known:
+            raise typer.BadParameter(f"unknown paper {key!r}; choose from {sorted(known)}", param_hint="--paper")
+    chosen = [
+        (p, f) for k, p in known.items() if not paper or k in paper for f in p.figures if not figure or f.key in figure
+    ]
+    if not chosen:
+        raise typer.BadParameter(f"no figure is called {figure}; see --list", param_hint="--figure")
+    console = Console()
+    if list_:
+        for p, f in chosen:
+            console.print(f"{p.key} / {f.key}: {f.title}", highlight=False)
+        return
+    size = "quick" if quick else "full" if full else "default"
+    folder = out / "cache" / size if cache else None
+    settings = Settings(quick=quick, full=full, seed=seed, cache=folder)
+    report = run(chosen, settings, out, chosen_formats, console)
+    if gallery is not None:
+        copy_renderings(chosen, out, gallery)
+    console.print(f"{len(report.claims)} claims, {len(report.failures)} not passed; see {out / 'report.md'}")
+    raise typer.Exit(0 if report else 1)
+
+
+if __name__ == "__main__":
+    app()
