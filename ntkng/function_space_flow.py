@@ -1,0 +1,224 @@
+"""Gradient flows seen in function space: `f' = -M (mu(f) - y)`.
+
+A preconditioned gradient flow `theta' = -G^+ grad L`, `L = (1/N) sum_n l(f_n, y_n)`, moves the logits on the `N`
+training inputs by `f' = -M (mu(f) - y)`, `M = J G^+ J^T / N`. The choice of `G` becomes an operator:
+
+| `G` | operator | condition |
+|---|---|---|
+| exact Fisher `J^T Lambda J / N`, pseudo-inverse | `Isotropic(1)` | `J` of full row rank |
+| block-diagonal over `L` layers | `Isotropic(L)` | every layer's `J` of full row rank |
+| exact Fisher `+ rho I` | `Damped(rho, Theta)` | `Theta` constant |
+| exact Fisher, `J` rank deficient | `Projector.onto(J)` | range of `J` constant |
+| curvature of the loss ignored (`Lambda -> I`) | `IdentityMetric(alpha)` | `J` of full row rank |
+| empirical Fisher (training labels) | `EmpiricalFisher()` | `J` of full row rank, no zero residual |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import scipy.integrate
+from jaxtyping import Float
+
+from ntkng.families import Bernoulli, Family, Gaussian, Poisson, Softmax
+from ntkng.flow_kernel_operators import Damped, Projector, symmetrised
+from ntkng.flow_operators import EmpiricalFisher, IdentityMetric, Isotropic, Operator
+
+__all__ = [
+    "Bernoulli", "Damped", "EmpiricalFisher", "Family", "FunctionSpaceFlow", "Gaussian", "IdentityMetric", "Isotropic",
+    "Isotropy", "Operator", "Poisson", "Projector", "Softmax", "check_isotropy", "transfer_operator",
+]  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class FunctionSpaceFlow:
+    """The flow `f' = -M (mu(f) - y)` of the training logits from `initial`.
+
+    Paths take times of shape `[T]` (any order, all >= 0) and return arrays with the leading axis `T`; a scalar time
+    gives no leading axis. `solved_by` says whether the closed form or an ODE solver answers.
+
+    Attributes:
+        family: the exponential family (loss).
+        operator: the rule for `M`.
+        initial: logits `f(0)`, shape `[N C]`.
+        targets: `y`, shape `[N C]`, possible means of the family.
+        rtol: relative tolerance of the ODE solver (DOP853).
+        atol: its absolute tolerance.
+
+    Raises:
+        ValueError: shapes or targets do not fit, or a time is negative or past a singularity of the flow.
+    """
+
+    family: Family
+    operator: Operator
+    initial: Float[np.ndarray, "N C"]
+    targets: Float[np.ndarray, "N C"]
+    rtol: float = 1e-12
+    atol: float = 1e-13
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.family, Family) or not isinstance(self.operator, Operator):
+            raise TypeError(f"expected a Family and an Operator, got {self.family!r} and {self.operator!r}")
+        f0, y = self.family.validate_logits(self.initial), self.family.validate_targets(self.targets)
+        if f0.shape != y.shape:
+            raise ValueError(f"initial and targets must have one shape [N C], got {f0.shape} and {y.shape}")
+        self.operator.validate(self.family, f0, y)
+        object.__setattr__(self, "initial", f0)
+        object.__setattr__(self, "targets", y)
+
+    @property
+    def solved_by(self) -> Literal["closed form", "ODE"]:
+        """How the paths are computed."""
+        return "closed form" if self.operator.has_closed_form(self.family, self.targets) else "ODE"
+
+    def logit_path(self, t: Float[np.ndarray, " T"] | float) -> Float[np.ndarray, "T N C"]:
+        """`f(t)`."""
+        times = self._times(t)
+        if self.solved_by == "closed form":
+            path = self.operator.closed_form(self.family, self.initial, self.targets, times)
+        else:
+            path = self._integrate(times)
+        return path if np.ndim(t) else path[0]
+
+    def ode_path(self, t: Float[np.ndarray, " T"] | float) -> Float[np.ndarray, "T N C"]:
+        """`f(t)` by the ODE solver even where there is a closed form: an independent check of it."""
+        path = self._integrate(self._times(t))
+        return path if np.ndim(t) else path[0]
+
+    def mean_path(self, t: Float[np.ndarray, " T"] | float) -> Float[np.ndarray, "T N C"]:
+        """`mu(f(t))`."""
+        return self.family.mean(self.logit_path(t))
+
+    def residual_path(self, t: Float[np.ndarray, " T"] | float) -> Float[np.ndarray, "T N C"]:
+        """`mu(f(t)) - y`."""
+        return self.family.residual(self.logit_path(t), self.targets)
+
+    def loss_path(self, t: Float[np.ndarray, " T"] | float) -> Float[np.ndarray, " T"]:
+        """`L(t) = (1/N) sum_n l(f_n(t), y_n)`."""
+        return self.family.loss(self.logit_path(t), self.targets)
+
+    def transfer(
+        self,
+        t: Float[np.ndarray, " T"] | float,
+        K_star: Float[np.ndarray, "MC NC"],
+        initial_star: Float[np.ndarray, "M C"],
+    ) -> Float[np.ndarray, "T M C"]:
+        """Held-out logits `f*(t) = f*(0) + K_star (f(t) - f(0))` of a model linear in its parameters (lazy regime).
+
+        Args:
+            t: times.
+            K_star: `Theta_{*X} Theta^{-1}` for the exact Fisher; see `transfer_operator` for block-diagonal ones.
+            initial_star: `f*(0)`.
+        """
+        K_star, star = np.asarray(K_star, dtype=np.float64), self.family.validate_logits(initial_star)
+        if K_star.shape != (star.size, self.initial.size):
+            raise ValueError(f"K_star must have shape {(star.size, self.initial.size)}, got {K_star.shape}")
+        change = self.logit_path(t) - self.initial
+        moved = change.reshape(*change.shape[:-2], -1) @ K_star.T
+        return star + moved.reshape(*change.shape[:-2], *star.shape)
+
+    def _times(self, t: Float[np.ndarray, " T"] | float) -> np.ndarray:
+        times = np.atleast_1d(np.asarray(t, dtype=np.float64))
+        if times.ndim != 1 or times.size == 0 or not np.isfinite(times).all() or times.min() < 0:
+            raise ValueError(f"times must be a scalar or a [T] array of finite numbers >= 0, got {t!r}")
+        end = self.operator.end(self.family, self.initial, self.targets)
+        if times.max() > end:
+            raise ValueError(f"the flow is singular at t = {end:.6g}, got a time {times.max():.6g}; stop before it")
+        return times
+
+    def _integrate(self, times: np.ndarray) -> np.ndarray:
+        shape = self.initial.shape
+        ordered, place = np.unique(times, return_inverse=True)
+
+        def velocity(_: float, f: np.ndarray) -> np.ndarray:
+            return self.operator.velocity(self.family, f.reshape(shape), self.targets).ravel()
+
+        if times.max() == 0:
+            return np.broadcast_to(self.initial, (times.size, *shape)).copy()
+        solution = scipy.integrate.solve_ivp(
+            velocity, (0.0, times.max()), self.initial.ravel(), method="DOP853", t_eval=ordered,
+            rtol=self.rtol, atol=self.atol,
+        )  # fmt: skip
+        if not solution.success:
+            raise RuntimeError(f"the ODE solver stopped: {solution.message} (the flow may be singular)")
+        return solution.y.T.reshape(-1, *shape)[place]
+
+
+@dataclasses.dataclass(frozen=True)
+class Isotropy:
+    """How far an update is from isotropic.
+
+    Attributes:
+        deviation: spectral norm of `J R / alpha - I` (see `check_isotropy`).
+        alpha: the given constant, or the mean eigenvalue `trace(J R) / NC` if none was given.
+        rank: numerical rank of `J R`.
+    """
+
+    deviation: float
+    alpha: float
+    rank: int
+
+
+def check_isotropy(
+    apply_update: Callable[[Float[np.ndarray, " NC"]], Float[np.ndarray, " P"]],
+    J: Float[np.ndarray, "NC P"],
+    alpha: float | None = None,
+    *,
+    variance: Float[np.ndarray, "NC NC"] | None = None,
+) -> Isotropy:
+    """`|| J R / alpha - I ||_2` for the linear map `R` that turns a function-space direction into a parameter update.
+
+    An update is isotropic when moving the parameters by `R eps` moves the training logits by `alpha eps`. With a
+    `variance` `Lambda`, `apply_update` takes the residual and the condition is `J R = alpha Lambda^+`; what is measured
+    is then `|| Lambda^{1/2} J R Lambda^{1/2} / alpha - Pi ||_2`, `Pi` the projector on the range of `Lambda`.
+
+    Args:
+        apply_update: `eps [NC] -> d [P]`, linear; called once for each column.
+        J: Jacobian of the training logits, sample-major.
+        alpha: the constant that theory predicts; `None` takes the best fit, which does not test its value.
+        variance: `Lambda`, if the update is meant for a metric other than the identity.
+    """
+    J = np.asarray(J, dtype=np.float64)
+    if J.ndim != 2:
+        raise ValueError(f"J must have shape [NC P], got {J.shape}")
+    size = J.shape[0]
+    columns = [np.asarray(apply_update(e), dtype=np.float64).ravel() for e in np.eye(size)]
+    if columns[0].shape != (J.shape[1],):
+        raise ValueError(f"apply_update must return {J.shape[1]} parameters, got shape {columns[0].shape}")
+    moved, target = J @ np.stack(columns, axis=1), np.eye(size)
+    if variance is not None:
+        values, vectors = np.linalg.eigh(symmetrised(np.asarray(variance, dtype=np.float64)))
+        large = values > 1e-12 * values[-1]
+        kept = vectors[:, large]
+        root = (kept * np.sqrt(values[large])) @ kept.T
+        moved, target = root @ moved @ root, kept @ kept.T
+    constant = float(np.trace(moved) / np.trace(target)) if alpha is None else float(alpha)
+    deviation = float(np.linalg.norm(moved / constant - target, 2))
+    return Isotropy(deviation, constant, int(np.linalg.matrix_rank(moved, tol=1e-8 * max(1.0, abs(constant)))))
+
+
+def transfer_operator(
+    theta_star: Sequence[Float[np.ndarray, "MC NC"]], theta: Sequence[Float[np.ndarray, "NC NC"]]
+) -> Float[np.ndarray, "MC NC"]:
+    """`(1/L) sum_l Theta_{l,*X} Theta_l^{-1}`, what carries a training path to held-out inputs.
+
+    One block (`L = 1`) is the exact Fisher; several are the block-diagonal one. Training paths agree between them up to
+    the time scale, held-out ones do not.
+
+    Raises:
+        ValueError: a `Theta_l` is numerically singular (condition number above 1e13) or the numbers of blocks differ.
+    """
+    if len(theta_star) != len(theta) or not theta:
+        raise ValueError(f"expected as many Theta_* as Theta, got {len(theta_star)} and {len(theta)}")
+    total: np.ndarray | None = None
+    for star, kernel in zip(theta_star, theta, strict=True):
+        condition = np.linalg.cond(kernel)
+        if not condition < 1e13:
+            raise ValueError(f"Theta must be invertible, got condition number {condition:.3g}; is J of full row rank?")
+        part = np.linalg.solve(np.asarray(kernel, dtype=np.float64), np.asarray(star, dtype=np.float64).T).T
+        total = part if total is None else total + part
+    assert total is not None
+    return total / len(theta)
