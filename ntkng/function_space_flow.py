@@ -20,12 +20,12 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-import scipy.integrate
 from jaxtyping import Float
 
 from ntkng.families import Bernoulli, Family, Gaussian, Poisson, Softmax
 from ntkng.flow_kernel_operators import Damped, Projector, symmetrised
 from ntkng.flow_operators import EmpiricalFisher, IdentityMetric, Isotropic, Operator
+from ntkng.ode import integrate, validate_times
 
 __all__ = [
     "Bernoulli", "Damped", "EmpiricalFisher", "Family", "FunctionSpaceFlow", "Gaussian", "IdentityMetric", "Isotropic",
@@ -121,9 +121,7 @@ class FunctionSpaceFlow:
         return star + moved.reshape(*change.shape[:-2], *star.shape)
 
     def _times(self, t: Float[np.ndarray, " T"] | float) -> np.ndarray:
-        times = np.atleast_1d(np.asarray(t, dtype=np.float64))
-        if times.ndim != 1 or times.size == 0 or not np.isfinite(times).all() or times.min() < 0:
-            raise ValueError(f"times must be a scalar or a [T] array of finite numbers >= 0, got {t!r}")
+        times = validate_times(t)
         end = self.operator.end(self.family, self.initial, self.targets)
         if times.max() > end:
             raise ValueError(f"the flow is singular at t = {end:.6g}, got a time {times.max():.6g}; stop before it")
@@ -131,20 +129,12 @@ class FunctionSpaceFlow:
 
     def _integrate(self, times: np.ndarray) -> np.ndarray:
         shape = self.initial.shape
-        ordered, place = np.unique(times, return_inverse=True)
 
-        def velocity(_: float, f: np.ndarray) -> np.ndarray:
+        def velocity(f: np.ndarray) -> np.ndarray:
             return self.operator.velocity(self.family, f.reshape(shape), self.targets).ravel()
 
-        if times.max() == 0:
-            return np.broadcast_to(self.initial, (times.size, *shape)).copy()
-        solution = scipy.integrate.solve_ivp(
-            velocity, (0.0, times.max()), self.initial.ravel(), method="DOP853", t_eval=ordered,
-            rtol=self.rtol, atol=self.atol,
-        )  # fmt: skip
-        if not solution.success:
-            raise RuntimeError(f"the ODE solver stopped: {solution.message} (the flow may be singular)")
-        return solution.y.T.reshape(-1, *shape)[place]
+        path = integrate(velocity, self.initial.ravel(), times, rtol=self.rtol, atol=self.atol)
+        return path.reshape(-1, *shape)
 
 
 @dataclasses.dataclass(frozen=True)
