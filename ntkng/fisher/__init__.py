@@ -1,0 +1,16 @@
+"""Fisher approximations: one file each, listed once in `FISHERS`."""
+
+from ntkng.fisher.base import Fisher as Fisher
+from ntkng.fisher.dense import DenseLayer as DenseLayer
+from ntkng.fisher.gradient_descent import GradientDescent as GradientDescent
+from ntkng.fisher.kfac import KFAC as KFAC
+from ntkng.fisher.layer_pattern import BlockDiagonal as BlockDiagonal
+from ntkng.fisher.layer_pattern import BlockTriDiagonal as BlockTriDiagonal
+from ntkng.fisher.layer_pattern import CustomPattern as CustomPattern
+from ntkng.fisher.layer_pattern import Exact as Exact
+from ntkng.fisher.layer_pattern import LayerPattern as LayerPattern
+from ntkng.fisher.preconditioned import PreconditionedKernel as PreconditionedKernel
+from ntkng.fisher.preconditioned import Stability as Stability
+
+# every approximation that needs no further arguments: conformance tests, command lines and tables iterate this
+FISHERS: tuple[type[Fisher], ...] = (GradientDescent, Exact, BlockDiagonal, BlockTriDiagonal, KFAC)

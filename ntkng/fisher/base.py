@@ -1,0 +1,160 @@
+r"""`Fisher`: one approximation of the Fisher matrix, seen from the function space and from the parameter space.
+
+One step of natural gradient descent with the curvature matrix `G` (an approximation of `F = J^T J / N`), damping `rho`
+and step size `eta` is `theta <- theta - eta (G + rho I)^{-1} J^T r / N`, with residual `r = f(x) - y`. To first order the
+function moves by `f(x') <- f(x') - eta K(x', x) r`, with the *preconditioned kernel*
+
+    K(x', x) = (1/N) J(x') (G + rho I)^{-1} J(x)^T
+
+(Karakida and Osawa 2020, section 3). An approximation is therefore a map from layer kernels to `(K, K')`: given
+infinite-width kernels it predicts, given a finite network's kernels it is that network's linearisation.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkng.conditioning import Conditioning
+from ntkng.fisher.dense import DenseLayer
+from ntkng.fisher.preconditioned import PreconditionedKernel
+from ntkng.kernels.kernels import Kernels
+from ntkng.layers.record import LayerRecord
+from ntkng.precision import in_float64, is_concrete
+from ntkng.validation import nonnegative
+
+
+@dataclasses.dataclass(frozen=True)
+class Fisher(abc.ABC):
+    """Base of all approximations: frozen dataclasses that are also pytrees (a damping of 0 is static, see below).
+
+    A subclass implements `_kernel` (function space), `cotangents` (parameter space), `dense` (oracle) and `inspect`.
+    Undamped and damped use take different formulas, so a damping of exactly 0 is part of a compiled program's
+    identity, while any other value is an argument of it.
+
+    Attributes:
+        damping: `rho >= 0`, added to the Fisher matrix (so `N rho` beside Grams).
+    """
+
+    damping: Any = 0.0
+
+    isotropic: ClassVar[bool] = True
+    reference: ClassVar[tuple[str, ...]] = ("karakida-osawa-2020",)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        jax.tree_util.register_pytree_node(cls, lambda fisher: fisher._flatten(), cls._unflatten)
+
+    def __post_init__(self) -> None:
+        nonnegative("damping", self.damping)
+
+    @property
+    def name(self) -> str:
+        """The class name: key of colours, tables and command lines."""
+        return type(self).__name__
+
+    @property
+    def is_damped(self) -> bool:
+        """Whether the damping is other than exactly 0."""
+        return not (isinstance(self.damping, (int, float)) and self.damping == 0)
+
+    # -- function space ----------------------------------------------------------------------------------------------
+
+    @in_float64
+    def kernel(self, kernels: Kernels) -> PreconditionedKernel:
+        """The preconditioned kernel `K(x, x)` and `K(x', x)`.
+
+        Args:
+            kernels: analytic or empirical.
+
+        Raises:
+            ValueError: undamped, and a Gram that must be inverted is singular; the message names the layer, its rank
+                and the fix. Not checked while tracing.
+        """
+        if is_concrete(kernels, self):
+            self.check(kernels)
+        train, cross = self._kernel(kernels)
+        return PreconditionedKernel(train, cross, kernels.samples, kernels.outputs)
+
+    @abc.abstractmethod
+    def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:
+        """`K` and `K'`, by the same solves as `cotangents`."""
+
+    @abc.abstractmethod
+    def inspect(self, kernels: Kernels) -> tuple[Conditioning, ...]:
+        """Conditioning of every matrix that this approximation inverts."""
+
+    def check(self, kernels: Kernels) -> None:
+        """Refuse kernels on which this approximation is not defined, or not isotropic although it claims to be."""
+        from ntkng.conditioning import require_nonsingular
+
+        for found in self.inspect(kernels):
+            require_nonsingular(found, self._remedy(kernels))
+
+    def _remedy(self, kernels: Kernels) -> str:
+        return (
+            f"use at most that many samples and outputs (got N = {kernels.samples}, C = {kernels.outputs}), "
+            "wider layers, distinct inputs, a bias, or damping > 0"
+        )
+
+    def predicted_alpha(self, kernels: Kernels) -> float | None:
+        """`alpha` of the isotropic `K = alpha I` that the theory predicts, or `None` where it predicts none."""
+        del kernels
+        return None
+
+    @in_float64
+    def optimal_step(self, kernels: Kernels) -> float:
+        """The step size of fastest convergence: `1/alpha` where `K = alpha I`, else `2/(k_min + k_max)`.
+
+        Raises:
+            ValueError: `K` has no positive eigenvalue.
+        """
+        alpha = self.predicted_alpha(kernels)
+        if alpha is not None:
+            self.check(kernels)
+            return 1 / alpha
+        values = np.asarray(self.kernel(kernels).eigenvalues())
+        if values[-1] <= 0:
+            raise ValueError(f"no step size converges: the largest eigenvalue of K is {values[-1]:.3g}, expected > 0")
+        return float(2 / (max(values[0], 0.0) + values[-1]))
+
+    # -- parameter space ---------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def cotangents(
+        self, kernels: Kernels, records: Sequence[LayerRecord], residual: Float[Array, "N C"]
+    ) -> tuple[Float[Array, "N *S M"], ...]:
+        """Per layer an output cotangent `D_l` whose pullback is the step: `theta_l <- theta_l - eta J-transpose(D_l)`.
+
+        `sum_n D_l[n] (outer) a_{l-1}[n]` is the layer's part of `(G + rho I)^{-1} J^T r / N`.
+
+        Args:
+            kernels: empirical, from `records`.
+            records: of the training inputs.
+            residual: `f - y`.
+        """
+
+    @abc.abstractmethod
+    def dense(self, layers: Sequence[DenseLayer], samples: int) -> Float[np.ndarray, "P P"]:
+        """Oracle for small networks: the damped curvature matrix itself, from full Jacobians, in NumPy."""
+
+    # -- pytree ------------------------------------------------------------------------------------------------------
+
+    def _flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        rest = tuple((f.name, getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "damping")
+        return ((self.damping,), (True, rest)) if self.is_damped else ((), (False, rest))
+
+    @classmethod
+    def _unflatten(cls, static: tuple[Any, ...], leaves: tuple[Any, ...]) -> Fisher:
+        damped, rest = static
+        fisher = object.__new__(cls)
+        object.__setattr__(fisher, "damping", leaves[0] if damped else 0.0)
+        for name, value in rest:
+            object.__setattr__(fisher, name, value)
+        return fisher

@@ -1,0 +1,254 @@
+r"""Fisher matrices that keep a pattern of layer blocks: exact, block-diagonal, block tri-diagonal, any other.
+
+Keep block `(i, j)` of the Fisher matrix where the symmetric 0/1 matrix `T` has a 1. With `D = blockdiag(Theta_1 .. Theta_L)`,
+
+    K(x', x) = sum_l Theta'_l V_l,     V = ((T kron I) D + N rho I)^{-1} (1_L kron I)
+
+(Karakida and Osawa 2020, section 4, for diagonal and tri-diagonal patterns). Undamped, with `T` and every `Theta_l` with
+`c_l != 0` nonsingular: `V_l = c_l Theta_l^{-1}`, `c = T^{-1} 1`, so `K = alpha I` with `alpha = 1^T T^{-1} 1`. A singular `T`
+has a limit `rho -> 0` when `T c = 1` is solvable (block tri-diagonal at depth 3s + 2); it is isotropic too.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkng.conditioning import Conditioning, inspect
+from ntkng.fisher.base import Fisher
+from ntkng.fisher.combine import combine
+from ntkng.fisher.dense import DenseLayer
+from ntkng.fisher.solves import solve
+from ntkng.kernels.kernels import Kernels, sum_
+from ntkng.layers.record import LayerRecord
+
+TINY = 1e-9  # entries of T^{-1} 1 are ratios of small integers
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerPattern(Fisher):
+    """Base of the patterns; a subclass gives `pattern(depth)`."""
+
+    @abc.abstractmethod
+    def pattern(self, depth: int) -> Float[np.ndarray, "L L"]:
+        """`T`: symmetric, entries 0 or 1, ones on the diagonal."""
+
+    # -- theory ------------------------------------------------------------------------------------------------------
+
+    def predicted_alpha(self, kernels: Kernels) -> float | None:
+        """`1^T T^+ 1`, undamped."""
+        return None if self.is_damped else pattern_alpha(self.pattern(len(kernels.layers)))
+
+    def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:
+        identity = jnp.eye(kernels.size, dtype=kernels.layers[0].theta.train.dtype)
+        duals = self.duals(kernels, identity)
+        pairs = [(layer, dual) for layer, dual in zip(kernels.layers, duals, strict=True) if dual is not None]
+        train = sum_(layer.theta.train @ dual for layer, dual in pairs)
+        train = (train + train.T) / 2  # symmetric in exact arithmetic
+        if kernels.layers[0].theta.cross is None:
+            return train, None
+        return train, sum_(layer.theta.cross @ dual for layer, dual in pairs)
+
+    def duals(self, kernels: Kernels, right: Float[Array, "n k"]) -> list[Float[Array, "n k"] | None]:
+        """`V_l right` for every layer; `None` where the layer does not move."""
+        pattern = self.pattern(len(kernels.layers))
+        thetas = [layer.theta.train for layer in kernels.layers]
+        shift = kernels.samples * self.damping
+        groups = cliques(pattern)
+        if groups is not None:
+            return _solve_cliques(groups, thetas, shift, right)
+        if self.is_damped:
+            return _solve_coupled(pattern, thetas, shift, right)
+        coefficients = isotropic_coefficients(pattern)
+        if coefficients is None:
+            return _solve_singular(pattern, thetas, right)
+        return [
+            c * solve(theta, 0, right) if abs(c) > TINY else None
+            for c, theta in zip(coefficients, thetas, strict=True)
+        ]  # fmt: skip
+
+    def inspect(self, kernels: Kernels) -> tuple[Conditioning, ...]:
+        """Every `Theta_l + N rho I` (or sum over a group of layers) that is inverted, or the coupled system."""
+        pattern = self.pattern(len(kernels.layers))
+        shift = float(kernels.samples * self.damping) * np.eye(kernels.size)
+        thetas = [np.asarray(layer.theta.train) for layer in kernels.layers]
+        groups = cliques(pattern)
+        if groups is not None:
+            return tuple(
+                inspect(_group_name(kernels, group), sum(thetas[i] for i in group) + shift) for group in groups
+            )
+        if self.is_damped:
+            return (inspect(f"the coupled system of {self.name}", coupled_system(pattern, thetas, shift)),)
+        coefficients = isotropic_coefficients(pattern)
+        moving = range(len(thetas)) if coefficients is None else np.flatnonzero(np.abs(coefficients) > TINY)
+        return tuple(inspect(f"Theta of layer {kernels.layers[i].name}", thetas[i]) for i in moving)
+
+    # -- parameters --------------------------------------------------------------------------------------------------
+
+    def cotangents(
+        self, kernels: Kernels, records: Sequence[LayerRecord], residual: Float[Array, "N C"]
+    ) -> tuple[Any, ...]:
+        """`D_l = sum_c (V_l r)[c] delta_l[c]`."""
+        right = residual.reshape(-1, 1).astype(kernels.layers[0].theta.train.dtype)
+        duals = self.duals(kernels, right)
+        return tuple(
+            combine(record, jnp.zeros_like(residual) if dual is None else dual)
+            for record, dual in zip(records, duals, strict=True)
+        )
+
+    def dense(self, layers: Sequence[DenseLayer], samples: int) -> Float[np.ndarray, "P P"]:
+        """`J^T J / N` with the blocks outside of the pattern set to 0, plus `rho I`."""
+        pattern = self.pattern(len(layers))
+        rows = [
+            [pattern[i, j] * a.jacobian.T @ b.jacobian / samples for j, b in enumerate(layers)]
+            for i, a in enumerate(layers)
+        ]
+        fisher = np.block(rows)
+        return fisher + float(self.damping) * np.eye(len(fisher))
+
+
+@dataclasses.dataclass(frozen=True)
+class Exact(LayerPattern):
+    """The exact Fisher matrix: `K = Theta' (Theta + N rho I)^{-1}`; undamped `K = I`, `alpha = 1`."""
+
+    def pattern(self, depth: int) -> Float[np.ndarray, "L L"]:
+        """All ones."""
+        return np.ones((depth, depth))
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockDiagonal(LayerPattern):
+    """One block a layer: `K = sum_l Theta'_l (Theta_l + N rho I)^{-1}`; undamped `alpha = L`."""
+
+    def pattern(self, depth: int) -> Float[np.ndarray, "L L"]:
+        """Identity."""
+        return np.eye(depth)
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockTriDiagonal(LayerPattern):
+    """Neighbouring layers are coupled: `T_ij = 1` where `|i - j| <= 1`.
+
+    Undamped `alpha` is `s` at depth `3s` and `s + 1` at depths `3s + 1` and `3s + 2` (there by the limit of vanishing
+    damping, `T` is singular). `T` is indefinite from depth 3 on, so a damped system can be singular for unlucky `rho`:
+    its conditioning is inspected and its verdict can be `"ill-posed"`.
+    """
+
+    def pattern(self, depth: int) -> Float[np.ndarray, "L L"]:
+        """Ones on three diagonals."""
+        index = np.arange(depth)
+        return (np.abs(index[:, None] - index) <= 1).astype(float)
+
+
+@dataclasses.dataclass(frozen=True)
+class CustomPattern(LayerPattern):
+    """Any symmetric 0/1 pattern.
+
+    Attributes:
+        blocks: `T` as nested tuples, so that it can be hashed; arrays are converted.
+    """
+
+    blocks: tuple[tuple[float, ...], ...] = ((1.0,),)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        array = np.asarray(self.blocks, float)
+        if array.ndim != 2 or array.shape[0] != array.shape[1] or not np.array_equal(array, array.T):
+            raise ValueError(f"blocks must be a symmetric matrix, got shape {array.shape}; symmetrise it")
+        if not np.isin(array, (0, 1)).all() or not (np.diag(array) == 1).all():
+            raise ValueError("blocks must hold 0 or 1 only, with ones on the diagonal: every layer keeps its own block")
+        object.__setattr__(self, "blocks", tuple(tuple(map(float, row)) for row in array))
+
+    def pattern(self, depth: int) -> Float[np.ndarray, "L L"]:
+        """`blocks`, which must fit the depth."""
+        if depth != len(self.blocks):
+            raise ValueError(f"the pattern is for {len(self.blocks)} layers, got a network with {depth}")
+        return np.asarray(self.blocks)
+
+
+# -- the mathematics of patterns -------------------------------------------------------------------------------------
+
+
+def pattern_alpha(pattern: Float[np.ndarray, "L L"]) -> float | None:
+    """`1^T T^+ 1`, or `None` where `T c = 1` has no solution and nothing converges as the damping vanishes."""
+    ones = np.ones(len(pattern))
+    solution = np.linalg.pinv(pattern, rcond=TINY, hermitian=True) @ ones
+    return float(ones @ solution) if np.allclose(pattern @ solution, ones, atol=TINY) else None
+
+
+def isotropic_coefficients(pattern: Float[np.ndarray, "L L"]) -> Float[np.ndarray, "L"] | None:
+    """`c = T^{-1} 1`, or `None` for a singular `T`."""
+    if np.linalg.matrix_rank(pattern, tol=TINY) < len(pattern):
+        return None
+    return np.linalg.solve(pattern, np.ones(len(pattern)))
+
+
+def cliques(pattern: Float[np.ndarray, "L L"]) -> list[tuple[int, ...]] | None:
+    """The groups of layers when the pattern couples whole groups only (exact, block-diagonal), else `None`."""
+    groups = {tuple(np.flatnonzero(row)) for row in pattern}
+    disjoint = sum(len(group) for group in groups) == len(pattern)
+    return sorted(groups) if disjoint else None
+
+
+def coupled_system(pattern: np.ndarray, thetas: Sequence[np.ndarray], shift: np.ndarray) -> np.ndarray:
+    """`R^T (T kron I) R + N rho I` with `D = R R^T`: symmetric, with the spectrum of `(T kron I) D + N rho I`."""
+    roots = []
+    for theta in thetas:
+        values, vectors = np.linalg.eigh(theta)
+        roots.append(vectors * np.sqrt(np.maximum(values, 0)))
+    rows = [[pattern[i, j] * a.T @ b + (i == j) * shift for j, b in enumerate(roots)] for i, a in enumerate(roots)]
+    return np.block(rows)
+
+
+def _solve_cliques(groups: Any, thetas: Any, shift: Any, right: Array) -> list[Array | None]:
+    duals: list[Array | None] = [None] * len(thetas)
+    for group in groups:
+        dual = solve(sum_(thetas[i] for i in group), shift, right)
+        for i in group:
+            duals[i] = dual
+    return duals
+
+
+def _solve_coupled(pattern: np.ndarray, thetas: Any, shift: Any, right: Array) -> list[Array | None]:
+    size, depth = len(right), len(thetas)
+    rows = [
+        jnp.concatenate([pattern[i, j] * theta for j, theta in enumerate(thetas)], axis=1) for i in range(depth)
+    ]  # fmt: skip
+    system = jnp.concatenate(rows) + shift * jnp.eye(size * depth, dtype=right.dtype)
+    return list(jnp.linalg.solve(system, jnp.tile(right, (depth, 1))).reshape(depth, size, -1))
+
+
+def _solve_singular(pattern: np.ndarray, thetas: Any, right: Array) -> list[Array | None]:
+    r"""The limit `rho -> 0`: `V = R^{-T} S^+ R^T (1 kron I)` with `D = R R^T`, `S = R^T (T kron I) R`."""
+    if pattern_alpha(pattern) is None:
+        raise ValueError(
+            "the pattern is singular and T c = 1 has no solution, so there is no undamped limit; use damping > 0"
+        )
+    size, depth = len(right), len(thetas)
+    roots = [jnp.linalg.cholesky(theta) for theta in thetas]
+    blocks = [[pattern[i, j] * a.T @ b for j, b in enumerate(roots)] for i, a in enumerate(roots)]
+    values, vectors = jnp.linalg.eigh(jnp.block(blocks))
+    null = size * (depth - np.linalg.matrix_rank(pattern, tol=TINY))  # inertia: known, not guessed from a tolerance
+    order = jnp.argsort(jnp.abs(values))
+    inverse = jnp.zeros_like(values).at[order[null:]].set(1 / values[order[null:]])
+    stacked = jnp.concatenate([root.T @ right for root in roots])
+    moved = (vectors * inverse) @ (vectors.T @ stacked)
+    return [
+        jax.scipy.linalg.solve_triangular(root.T, part, lower=False)
+        for root, part in zip(roots, moved.reshape(depth, size, -1), strict=True)
+    ]
+
+
+def _group_name(kernels: Kernels, group: tuple[int, ...]) -> str:
+    if len(group) == 1:
+        return f"Theta of layer {kernels.layers[group[0]].name}"
+    if len(group) == len(kernels.layers):
+        return "the NTK (sum of Theta over all layers)"
+    return f"the sum of Theta over layers {', '.join(kernels.layers[i].name for i in group)}"

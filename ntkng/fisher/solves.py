@@ -1,0 +1,35 @@
+"""Solves with positive semi-definite Grams, inside or outside of compiled code."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import jax.scipy.linalg
+from jaxtyping import Array, Float
+
+
+def solve(gram: Float[Array, "n n"], shift: float | Array, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
+    """`(G + shift I)^{-1} right` by Cholesky; NaN where `G + shift I` is not positive definite."""
+    factor = jax.scipy.linalg.cho_factor(shifted(gram, shift))
+    return jax.scipy.linalg.cho_solve(factor, right)
+
+
+def project(cross: Float[Array, "m n"], gram: Float[Array, "n n"], shift: float | Array) -> Float[Array, "m n"]:
+    """`G' (G + shift I)^{-1}`."""
+    return solve(gram, shift, cross.T).T
+
+
+def shifted(gram: Float[Array, "n n"], shift: float | Array) -> Float[Array, "n n"]:
+    """`G + shift I`."""
+    if isinstance(shift, (int, float)) and shift == 0:
+        return gram
+    return gram + shift * jnp.eye(len(gram), dtype=gram.dtype)
+
+
+def pseudo_inverse(gram: Float[Array, "n n"], tolerance: float | None = None) -> Float[Array, "n n"]:
+    """Moore-Penrose inverse of a symmetric matrix, definite or not, cut at `tolerance` times its largest eigenvalue."""
+    values, vectors = jnp.linalg.eigh(gram)
+    if tolerance is None:
+        tolerance = len(gram) * float(jnp.finfo(gram.dtype).eps)
+    kept = jnp.abs(values) > tolerance * jnp.abs(values).max()
+    inverse = jnp.where(kept, 1 / jnp.where(kept, values, 1), 0)
+    return (vectors * inverse) @ vectors.T

@@ -1,0 +1,120 @@
+r"""The type `Kernels`: per layer the input Gram `A`, the backward Gram `B` and the layer NTK `Theta_l`.
+
+Conventions (stated here, linked from everywhere):
+
+- `Theta_l = J_l J_l^T` **without** `1/N`; `Theta = sum_l Theta_l`. The Fisher matrix is `J^T J / N`, so damping `rho`
+  of the Fisher appears as `N rho` beside `Theta`.
+- Vectors over samples and outputs are flattened sample-major: index `n C + c`.
+- A Gram over samples and outputs is `[N C, N C]`. At infinite width outputs are independent, every such Gram is
+  `G kron I_C`, and only `G`, `[N, N]`, is stored. A function array `[N, C]` is brought to the right shape for either by
+  `r.reshape(len(G), -1)`, so the same code serves both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Gram:
+    """One kernel on training inputs and between test and training inputs.
+
+    Attributes:
+        train: `G(x, x)`, `[n, n]`, with `n` = N or N C (see the module).
+        cross: `G(x', x)`, `[n', n]`, or `None` without test inputs.
+    """
+
+    train: Float[Array, "n n"]
+    cross: Float[Array, "m n"] | None = None
+
+    def map(self, function: Any) -> Gram:
+        """`function` applied to both parts."""
+        return Gram(function(self.train), None if self.cross is None else function(self.cross))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LayerKernels:
+    """Kernels of one parametrised layer.
+
+    Attributes:
+        theta: layer NTK `Theta_l`.
+        inner: `A_{l-1} = a a^T`, Gram of the layer's inputs, scaled and with bias, `[N, N]`: at infinite width and in
+            the NTK parametrisation the NNGP kernel of the layer's output. `None` where the layer has no such factor.
+        backward: `B_l = delta delta^T`, Gram of the backward signals. `None` likewise.
+        name: readable and unique in its network (static).
+        dimensions: `(K, M)`, length of `a` (inputs and bias) and number of units of the finite layer, which the split
+            of K-FAC's damping needs (static).
+        is_output: whether the network's output is this layer's output, so that `delta` is the identity (static).
+    """
+
+    theta: Gram
+    inner: Gram | None = None
+    backward: Gram | None = None
+    name: str = dataclasses.field(default="", metadata={"static": True})
+    dimensions: tuple[int, int] = dataclasses.field(default=(0, 0), metadata={"static": True})
+    is_output: bool = dataclasses.field(default=False, metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Kernels:
+    """All layer kernels of a network on given inputs.
+
+    Attributes:
+        layers: in order of execution.
+        nngp: covariance of the outputs over random networks, `[N, N]` and `[N', N]` (times `I_C`); analytic only.
+        nngp_test: `[N', N']`, analytic only and on request.
+        samples: N (static).
+        outputs: C (static).
+        source: `"analytic"` or `"empirical"` (static).
+    """
+
+    layers: tuple[LayerKernels, ...]
+    nngp: Gram | None = None
+    nngp_test: Float[Array, "M M"] | None = None
+    samples: int = dataclasses.field(default=0, metadata={"static": True})
+    outputs: int = dataclasses.field(default=1, metadata={"static": True})
+    source: Literal["analytic", "empirical"] = dataclasses.field(default="analytic", metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("Kernels need at least one layer, got none")
+
+    @property
+    def theta(self) -> Gram:
+        """The NTK `Theta = sum_l Theta_l`."""
+        cross = None if self.layers[0].theta.cross is None else sum_(lk.theta.cross for lk in self.layers)
+        return Gram(sum_(lk.theta.train for lk in self.layers), cross)
+
+    @property
+    def size(self) -> int:
+        """Side of the train Grams: N (outputs independent) or N C."""
+        return self.layers[0].theta.train.shape[0]
+
+    @property
+    def block(self) -> int:
+        """Rows per sample of the train Grams: 1 (outputs independent) or C."""
+        return self.size // self.samples
+
+    def columns(self, function: Float[Array, "N C"]) -> Float[Array, "n k"]:
+        """A function on the inputs, shaped so that these Grams act on its first axis."""
+        return jnp.reshape(function, (function.shape[0] * self.block, -1))
+
+    def __repr__(self) -> str:
+        names = ", ".join(lk.name for lk in self.layers)
+        return f"Kernels({self.source}; N = {self.samples}, C = {self.outputs}; layers {names})"
+
+
+def sum_(arrays: Any) -> Array:
+    """Sum without a leading zero, so that one array stays what it is."""
+    total, *rest = arrays
+    for array in rest:
+        total = total + array
+    return total

@@ -1,0 +1,6 @@
+"""Finite-width contractions of parametrised layers: Grams and parameter gradients without Jacobians."""
+
+from ntkng.layers.contraction import gram as gram
+from ntkng.layers.contraction import kronecker_factors as kronecker_factors
+from ntkng.layers.contraction import pullback as pullback
+from ntkng.layers.record import LayerRecord as LayerRecord

@@ -1,0 +1,35 @@
+"""The contractions of a layer, chosen by its kind; a layer without its own falls back on automatic differentiation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jaxtyping import Array, Float
+
+from ntkng.layers import affine, generic
+from ntkng.layers.record import LayerRecord
+
+
+def gram(rows: LayerRecord, columns: LayerRecord) -> Float[Array, "NC1 NC2"]:
+    r"""Layer NTK `Theta_l = J_l(x1) J_l(x2)^T`, `[N1 C, N2 C]`, sample-major, without `1/N`.
+
+    Dense layers: `Theta_l = (A_{l-1} kron 1_{C x C}) o B_l` (elementwise product). Layers whose weights are shared over
+    positions sum it over pairs of positions. Others: one reverse and one forward pass per column.
+    """
+    if affine.applies(rows):
+        return affine.gram(rows, columns)
+    return generic.gram(rows, columns)
+
+
+def kronecker_factors(rows: LayerRecord, columns: LayerRecord) -> tuple[Array, Array] | None:
+    """Input Gram `A_{l-1}` `[N1, N2]` and backward Gram `B_l` `[N1 C, N2 C]`, or `None` where there are no such factors."""
+    if affine.applies(rows) and rows.inputs.ndim == 2:
+        return affine.kronecker_factors(rows, columns)
+    return None
+
+
+def pullback(record: LayerRecord, cotangents: Float[Array, "N *S M"]) -> Any:
+    """Gradient by the layer's parameters of `sum(cotangents * u_l)`: `J_l^T v` for `cotangents = sum_c v[c] delta[c]`."""
+    _, vjp = jax.vjp(lambda parameters: record.tag.apply_fn(parameters, record.inputs), record.parameters)
+    return vjp(cotangents)[0]

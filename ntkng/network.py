@@ -1,0 +1,172 @@
+"""`Network`: an architecture with both limits, finite width and infinite width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntkng import stax, tape
+from ntkng.layers.record import LayerRecord
+from ntkng.validation import positive_integer
+
+Parameters = Any  # the pytree that the network's own `init` returns
+
+
+class Network:
+    """A network built from `ntkng.stax`, at finite width (`init`, `apply`) and at infinite width (its kernels).
+
+    Attributes:
+        layer: the whole graph as one `ntkng.stax.Layer`.
+        input_shape: shape of one input, without the batch axis.
+        outputs: C, the number of outputs.
+        tags: the parametrised layers in order of execution.
+        dimensions: per layer `(K, M)`: length of its augmented input (with bias), and its number of units.
+        output_layer: index of the layer whose output is the network's output, or `None` where something follows.
+    """
+
+    def __init__(self, layer: stax.Layer, input_shape: tuple[int, ...] | int) -> None:
+        """Check the graph and find its parametrised layers.
+
+        Args:
+            layer: from `ntkng.stax`, ending in outputs of shape `[N, C]`.
+            input_shape: shape of one input; an integer means a vector.
+
+        Raises:
+            TypeError: a plain neural-tangents triple or something else that is no `ntkng.stax` layer.
+            ValueError: outputs that are not `[N, C]`, a network without parameters, or with parameters outside the
+                tagged layers.
+        """
+        self.layer = stax.require_layer(layer, "Network")
+        shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
+        self.input_shape = tuple(positive_integer("input_shape", size) for size in shape)
+        structure = tape.StructureTape()
+        output_shape: list[tuple[int, ...]] = []
+        trees: list[Any] = []
+
+        def init(key: Array) -> None:
+            with tape.running(structure):
+                out, parameters = self.layer.init_fn(key, (1, *self.input_shape))
+            output_shape.append(tuple(out))
+            trees.append(parameters)
+
+        jax.eval_shape(init, jax.random.key(0))
+        if len(output_shape[0]) != 2:
+            raise ValueError(
+                f"the network must end in outputs [N, C], got shape [N, {', '.join(map(str, output_shape[0][1:]))}]; "
+                "end it with stax.Flatten() or stax.GlobalAvgPool() and stax.Dense(C)"
+            )
+        self.outputs = output_shape[0][1]
+        leaves, self._structure = jax.tree.flatten(trees[0], is_leaf=lambda x: isinstance(x, tape.Marker))
+        strangers = [leaf for leaf in leaves if not isinstance(leaf, tape.Marker)]
+        if strangers:
+            raise ValueError(
+                f"{len(strangers)} parameter arrays lie outside the supported layers {stax.PARAMETRISED}; "
+                "build the network from ntkng.stax layers only"
+            )
+        if not leaves:
+            raise ValueError("the network has no parameters; add stax.Dense or another parametrised layer")
+        self._order = [marker.index for marker in leaves]  # position in the pytree -> order of execution
+        markers = sorted(leaves, key=lambda marker: marker.index)
+        self.tags = tuple(marker.tag for marker in markers)
+        self.dimensions = tuple(_dimensions(marker) for marker in markers)
+        self.output_layer = self._find_output_layer()
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(tag.kind for tag in self.tags)
+        return f"Network({'x'.join(map(str, self.input_shape))} -> {self.outputs}; {kinds})"
+
+    @property
+    def depth(self) -> int:
+        """L, the number of parametrised layers."""
+        return len(self.tags)
+
+    def layer_names(self) -> tuple[str, ...]:
+        """A readable unique name for each parametrised layer, such as `"2: Dense"`."""
+        return tuple(f"{index + 1}: {tag.kind}" for index, tag in enumerate(self.tags))
+
+    def init(self, key: Array, dtype: Any = jnp.float64) -> Parameters:
+        """Random parameters in the user's own pytree structure.
+
+        The numbers are drawn in float64 and then cast, so that one key gives the same network in every dtype.
+        Call it inside `jax.enable_x64(True)` (as `simulate` and `kernels.empirical` do) to get float64.
+        """
+        _, parameters = self.layer.init_fn(key, (1, *self.input_shape))
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), parameters)
+
+    def apply(self, parameters: Parameters, x: Float[Array, "N *input"]) -> Float[Array, "N C"]:
+        """Outputs of the finite network."""
+        return self.layer.apply_fn(parameters, x)
+
+    def split(self, parameters: Parameters) -> list[Any]:
+        """Each parametrised layer's own parameters, in order of execution."""
+        parts: list[Any] = [None] * self.depth
+        for index, part in zip(self._order, self._structure.flatten_up_to(parameters), strict=True):
+            parts[index] = part
+        return parts
+
+    def join(self, parts: list[Any]) -> Parameters:
+        """Inverse of `split`."""
+        return self._structure.unflatten([parts[index] for index in self._order])
+
+    def linearise(
+        self, parameters: Parameters, x: Float[Array, "N *input"]
+    ) -> tuple[Float[Array, "N C"], tuple[LayerRecord, ...]]:
+        """Outputs, and every layer's inputs and backward signals, by one forward and C reverse passes.
+
+        A sample's outputs depend on that sample alone, so one reverse pass per output serves all samples at once.
+        """
+
+        def run(perturbations: Any) -> tuple[Array, list[tuple[tape.Tag, Any, Array]]]:
+            with tape.running(tape.FiniteTape(perturbations)) as recorded:
+                outputs = self.apply(parameters, x)
+            records.extend(recorded.records)
+            return outputs, [(own, inputs) for _, own, inputs in recorded.records]
+
+        records: list[tuple[tape.Tag, Any, Array]] = []
+        zeros = [jnp.zeros(shape, x.dtype) for shape in self._output_shapes(x.shape[0], x.dtype)]
+        outputs, pull, recorded = jax.vjp(run, zeros, has_aux=True)
+
+        def backward(output: Array) -> Any:
+            return pull(jnp.zeros_like(outputs).at[:, output].set(1))[0]
+
+        if self.outputs == 1:
+            deltas = [delta[:, None] for delta in pull(jnp.ones_like(outputs))[0]]
+        else:
+            deltas = jax.vmap(backward, out_axes=1)(jnp.arange(self.outputs))
+        tags = [tag for tag, _, _ in records]
+        return outputs, tuple(
+            LayerRecord(own, inputs, delta, tag)
+            for tag, (own, inputs), delta in zip(tags, recorded, deltas, strict=True)
+        )
+
+    def _output_shapes(self, samples: int, dtype: Any) -> list[tuple[int, ...]]:
+        return self._record(samples, dtype).output_shapes
+
+    def _find_output_layer(self) -> int | None:
+        return self._record(1, jnp.float32).output_layer
+
+    def _record(self, samples: int, dtype: Any) -> tape.FiniteTape:
+        """Shapes only: a tape of an abstract evaluation."""
+        recorded = tape.FiniteTape()
+
+        def run(key: Array, x: Array) -> Array:
+            _, parameters = self.layer.init_fn(key, (1, *self.input_shape))
+            with tape.running(recorded):
+                outputs = self.apply(parameters, x)
+            recorded.finish(outputs)
+            return outputs
+
+        jax.eval_shape(run, jax.random.key(0), jax.ShapeDtypeStruct((samples, *self.input_shape), dtype))
+        return recorded
+
+
+def _dimensions(marker: tape.Marker) -> tuple[int, int]:
+    """`(K, M)` of a layer whose parameters are weights and bias; 0 where the notion does not apply."""
+    if marker.tag.kind not in ("Dense", "Conv", "ConvTranspose"):
+        return 0, 0
+    weights, bias = marker.parameters
+    units = marker.tag.arguments["out_dim" if marker.tag.kind == "Dense" else "out_chan"]
+    return weights.size // units + (bias is not None), units

@@ -1,0 +1,167 @@
+"""The layers of neural-tangents, with the parametrised ones tagged.
+
+Everything of `neural_tangents.stax` is here under its own name and with its own arguments: build networks with
+`ntkng.stax.serial(ntkng.stax.Dense(512, W_std=2**0.5), ntkng.stax.Relu(), ntkng.stax.Dense(1))` and so on. Each
+constructor returns a `Layer`, a triple `(init_fn, apply_fn, kernel_fn)` that ntkng can follow layer by layer; plain
+neural-tangents triples, whose parametrised layers cannot be told apart, are refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from ntkng import tape as _tape
+from ntkng._neural_tangents import Kernel as _Kernel
+from ntkng._neural_tangents import stax as _stax
+
+PARAMETRISED = ("Dense", "Conv", "ConvTranspose", "ConvLocal", "GlobalSelfAttention")
+UNSUPPORTED = {
+    "Dropout": "its function is random, so that no kernel describes one training run; leave it out",
+}
+
+
+class Layer(NamedTuple):
+    """A layer or network whose parametrised parts are tagged.
+
+    Attributes:
+        init_fn: `(key, input_shape) -> (output_shape, parameters)`.
+        apply_fn: `(parameters, inputs) -> outputs`, finite width.
+        kernel_fn: `(x1, x2, get) -> kernels`, infinite width.
+    """
+
+    init_fn: Callable[..., Any]
+    apply_fn: Callable[..., Any]
+    kernel_fn: Callable[..., Any]
+
+
+def require_layer(value: Any, where: str) -> Layer:
+    """`value` if it was made by `ntkng.stax`; `TypeError` that says what to use instead otherwise."""
+    if isinstance(value, Layer):
+        return value
+    if isinstance(value, tuple) and len(value) == 3 and all(callable(part) for part in value):
+        raise TypeError(
+            f"{where} got a plain neural-tangents triple (init_fn, apply_fn, kernel_fn), whose parametrised layers "
+            "cannot be told apart; build the same network from ntkng.stax: `from ntkng import stax` in place of "
+            "`from neural_tangents import stax`, the constructors and arguments are the same"
+        )
+    raise TypeError(f"{where} expects a layer made by ntkng.stax, got {type(value).__name__}")
+
+
+def _plain(name: str) -> Callable[..., Layer]:
+    constructor = getattr(_stax, name)
+
+    @functools.wraps(constructor)
+    def construct(*args: Any, **kwargs: Any) -> Layer:
+        return Layer(*constructor(*args, **kwargs))
+
+    return construct
+
+
+def _dense_apply(arguments: dict[str, Any], apply_fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The affine map of `Dense` as one product `x W` without transposes, for the usual axes."""
+    if arguments["channel_axis"] != -1 or arguments["batch_axis"] != 0:
+        return apply_fn
+    is_ntk = arguments["parameterization"].lower() == "ntk"
+    bias_scale = arguments["b_std"] if is_ntk else 1.0
+
+    def apply(parameters: Any, inputs: Any, **_: Any) -> Any:
+        weights, bias = parameters
+        scale = arguments["W_std"] / inputs.shape[-1] ** 0.5 if is_ntk else arguments["s"][0] ** -0.5
+        outputs = scale * (inputs @ weights)
+        return outputs if bias is None else outputs + bias_scale * bias
+
+    return apply
+
+
+def _tagged(name: str) -> Callable[..., Layer]:
+    constructor = getattr(_stax, name)
+    signature = inspect.signature(constructor)
+
+    @functools.wraps(constructor)
+    def construct(*args: Any, **kwargs: Any) -> Layer:
+        init_fn, apply_fn, kernel_fn = constructor(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        arguments = dict(bound.arguments)
+        if name == "Dense":
+            apply_fn = _dense_apply(arguments, apply_fn)
+        return _tag(_tape.Tag(name, arguments, apply_fn), init_fn, kernel_fn)
+
+    return construct
+
+
+def _tag(tag: _tape.Tag, init_fn: Callable[..., Any], kernel_fn: Callable[..., Any]) -> Layer:
+    @functools.wraps(init_fn)
+    def tagged_init(key: Any, input_shape: Any, **kwargs: Any) -> Any:
+        shape, parameters = init_fn(key, input_shape, **kwargs)
+        structure = _tape.current(_tape.StructureTape)
+        return shape, parameters if structure is None else structure.mark(tag, parameters)
+
+    def tagged_apply(parameters: Any, inputs: Any, **kwargs: Any) -> Any:
+        outputs = tag.apply_fn(parameters, inputs, **kwargs)
+        finite = _tape.current(_tape.FiniteTape)
+        return outputs if finite is None else finite.visit(tag, parameters, inputs, outputs)
+
+    @functools.wraps(kernel_fn)  # also copies what neural-tangents notes on the function, such as `input_req`
+    def tagged_kernel(kernel: Any, *args: Any, **kwargs: Any) -> Any:
+        outgoing = kernel_fn(kernel, *args, **kwargs)
+        kernels = _tape.current(_tape.KernelTape)
+        if kernels is None or not isinstance(kernel, _Kernel) or kernel.ntk is None:
+            return outgoing
+        # the map is affine in the incoming NTK: what is left at NTK 0 is the term of this layer's own parameters
+        own = kernel_fn(kernel.replace(ntk=jnp.zeros_like(kernel.ntk)), *args, **kwargs).ntk
+        return kernels.visit(tag, kernel, own, outgoing)
+
+    return Layer(tagged_init, tagged_apply, tagged_kernel)
+
+
+def _combinator(name: str) -> Callable[..., Layer]:
+    constructor = getattr(_stax, name)
+
+    @functools.wraps(constructor)
+    def construct(*layers: Any) -> Layer:
+        if not layers:
+            raise ValueError(f"stax.{name} got no layers, expected at least one")
+        return Layer(*constructor(*[require_layer(layer, f"stax.{name}") for layer in layers]))
+
+    return construct
+
+
+def _refused(name: str, reason: str) -> Callable[..., Layer]:
+    def construct(*_: Any, **__: Any) -> Layer:
+        raise ValueError(f"stax.{name} is not supported: {reason}")
+
+    return construct
+
+
+def repeat(layer: Layer, n: int) -> Layer:
+    """`serial(*[layer] * n)`: the `n` copies have their own parameters and are told apart (neural-tangents scans)."""
+    if n < 1:
+        raise ValueError(f"stax.repeat needs n >= 1, got {n}")
+    return serial(*[layer] * n)
+
+
+def _names() -> list[str]:
+    return [n for n, v in vars(_stax).items() if inspect.isfunction(v) and n[0].isupper() and v.__module__ != "typing"]
+
+
+serial = _combinator("serial")
+parallel = _combinator("parallel")
+for _name in _names():
+    if _name in UNSUPPORTED:
+        globals()[_name] = _refused(_name, UNSUPPORTED[_name])
+    else:
+        globals()[_name] = _tagged(_name) if _name in PARAMETRISED else _plain(_name)
+for _name in ("Padding", "PositionalEmbedding", "AttentionMechanism", "AggregateImplementation", "Slice"):
+    if hasattr(_stax, _name):
+        globals()[_name] = getattr(_stax, _name)
+del _name
+
+
+def __getattr__(name: str) -> Any:  # also tells type checkers that the names above exist
+    raise AttributeError(f"ntkng.stax has no {name!r}; it offers {sorted(n for n in globals() if n[0].isupper())}")
