@@ -1,1 +1,27 @@
 """Infinite-width theory of natural gradient descent, checked against finite networks."""
+
+from ntkng import fisher as fisher
+from ntkng import kernels as kernels
+from ntkng import stax as stax
+from ntkng.closed_form import closed_form as closed_form
+from ntkng.compare import compare as compare
+from ntkng.compare import relative_distance as relative_distance
+from ntkng.fisher import KFAC as KFAC
+from ntkng.fisher import BlockDiagonal as BlockDiagonal
+from ntkng.fisher import BlockTriDiagonal as BlockTriDiagonal
+from ntkng.fisher import CustomPattern as CustomPattern
+from ntkng.fisher import Exact as Exact
+from ntkng.fisher import Fisher as Fisher
+from ntkng.fisher import GradientDescent as GradientDescent
+from ntkng.kernels import Kernels as Kernels
+from ntkng.kernels import analytic as analytic
+from ntkng.kernels import empirical as empirical
+from ntkng.multilayer_perceptron import mlp as mlp
+from ntkng.network import Network as Network
+from ntkng.problem import Problem as Problem
+from ntkng.report import Claim as Claim
+from ntkng.report import Report as Report
+from ntkng.simulate import simulate as simulate
+from ntkng.trajectory import Trajectory as Trajectory
+
+__version__ = "0.1.0"

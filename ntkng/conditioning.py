@@ -10,8 +10,7 @@ import dataclasses
 import warnings
 
 import numpy as np
-import scipy.linalg
-from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
 FULL_SPECTRUM = 1500  # above this size a condition estimate from the Cholesky factor replaces the spectrum
 LOSS_OF_DIGITS = 1e-2  # condition * eps beyond which a float32 solution is warned of
@@ -51,8 +50,10 @@ class Conditioning:
         return self.condition * self.epsilon
 
 
-def inspect(name: str, matrix: Float[Array, "n n"]) -> Conditioning:
-    """Rank and condition of a symmetric matrix, positive semi-definite or not."""
+def inspect(name: str, matrix: ArrayLike) -> Conditioning:
+    """Rank and condition of a symmetric matrix `[n, n]`, positive semi-definite or not."""
+    import scipy.linalg  # slow to import: only where needed
+
     array = np.asarray(matrix)
     size, epsilon = len(array), float(np.finfo(array.dtype).eps)
     if not np.isfinite(array).all():
@@ -70,6 +71,8 @@ def inspect(name: str, matrix: Float[Array, "n n"]) -> Conditioning:
 
 def _estimate(array: np.ndarray) -> float | None:
     """Condition number in the 1-norm from the Cholesky factor, or `None` where there is none."""
+    import scipy.linalg
+
     potrf, pocon = scipy.linalg.get_lapack_funcs(("potrf", "pocon"), (array,))
     factor, info = potrf(array)
     if info != 0:

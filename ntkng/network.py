@@ -119,7 +119,7 @@ class Network:
         A sample's outputs depend on that sample alone, so one reverse pass per output serves all samples at once.
         """
 
-        def run(perturbations: Any) -> tuple[Array, list[tuple[tape.Tag, Any, Array]]]:
+        def run(perturbations: Any) -> tuple[Array, list[tuple[Any, Array]]]:
             with tape.running(tape.FiniteTape(perturbations)) as recorded:
                 outputs = self.apply(parameters, x)
             records.extend(recorded.records)

@@ -15,8 +15,11 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import jax
+import jax.core
+import jax.numpy as jnp
 import numpy as np
 
+AnyArray = jax.Array | np.ndarray  # what public functions take, and give (see above)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -43,7 +46,7 @@ def to_numpy(tree: Any) -> Any:
 def _to_numpy(leaf: Any) -> Any:
     if not isinstance(leaf, jax.Array) or isinstance(leaf, jax.core.Tracer):
         return leaf
-    return leaf if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
+    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
 
 
 def is_concrete(*trees: Any) -> bool:

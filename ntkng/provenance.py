@@ -28,16 +28,22 @@ def provenance(arguments: Mapping[str, Any] | None = None, **facts: Any) -> dict
         "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "device": f"{device.platform}: {device.device_kind}",
         "machine": f"{platform.system()} {platform.machine()}",
-        "x64": bool(jax.config.jax_enable_x64),
-        "matmul_precision": str(jax.config.jax_default_matmul_precision),
+        "x64": bool(_setting("jax_enable_x64")),
+        "matmul_precision": str(_setting("jax_default_matmul_precision")),
         # seeds alone do not fix random numbers: the generator and its partitioning do too
-        "prng": f"{jax.config.jax_default_prng_impl}, partitionable={jax.config.jax_threefry_partitionable}",
+        "prng": f"{_setting('jax_default_prng_impl')}, partitionable={_setting('jax_threefry_partitionable')}",
         "commit": commit(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "arguments": dict(arguments or {}),
         **facts,
     }
+
+
+def _setting(name: str) -> Any:
+    import jax
+
+    return getattr(jax.config, name)
 
 
 def commit() -> str:

@@ -57,6 +57,6 @@ def positive_integer(name: str, value: Any) -> int:
 
 
 def _is_traced(value: Any) -> bool:
-    import jax
+    from jax.core import Tracer
 
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)

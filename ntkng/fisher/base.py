@@ -49,7 +49,7 @@ class Fisher(abc.ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        jax.tree_util.register_pytree_node(cls, lambda fisher: fisher._flatten(), cls._unflatten)
+        jax.tree_util.register_pytree_node(cls, lambda fisher: fisher._flatten(), cls._unflatten)  # pyright: ignore
 
     def __post_init__(self) -> None:
         nonnegative("damping", self.damping)

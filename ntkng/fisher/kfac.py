@@ -175,7 +175,8 @@ class KFAC(Fisher):
 
         blocks = []
         for layer in layers:
-            assert layer.features is not None and layer.deltas is not None
+            if layer.features is None or layer.deltas is None:
+                raise ValueError("K-FAC needs the factors of every layer, got a layer with a Jacobian only")
             inner = layer.features.T @ layer.features / samples
             backward = layer.deltas.T @ layer.deltas / samples
             if self.is_damped:
@@ -185,7 +186,7 @@ class KFAC(Fisher):
             if layer.is_output:
                 backward = backward / self._output_scale(samples)
             blocks.append(np.kron(backward, inner))
-        return scipy.linalg.block_diag(*blocks)
+        return np.asarray(scipy.linalg.block_diag(*blocks))
 
 
 def _factors(layer: LayerKernels) -> tuple[Any, Any]:

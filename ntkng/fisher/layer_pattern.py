@@ -52,9 +52,8 @@ class LayerPattern(Fisher):
         pairs = [(layer, dual) for layer, dual in zip(kernels.layers, duals, strict=True) if dual is not None]
         train = sum_(layer.theta.train @ dual for layer, dual in pairs)
         train = (train + train.T) / 2  # symmetric in exact arithmetic
-        if kernels.layers[0].theta.cross is None:
-            return train, None
-        return train, sum_(layer.theta.cross @ dual for layer, dual in pairs)
+        crosses = [layer.theta.cross @ dual for layer, dual in pairs if layer.theta.cross is not None]
+        return train, sum_(crosses) if crosses else None
 
     def duals(self, kernels: Kernels, right: Float[Array, "n k"]) -> list[Float[Array, "n k"] | None]:
         """`V_l right` for every layer; `None` where the layer does not move."""
@@ -180,7 +179,7 @@ def pattern_alpha(pattern: Float[np.ndarray, "L L"]) -> float | None:
     """`1^T T^+ 1`, or `None` where `T c = 1` has no solution and nothing converges as the damping vanishes."""
     ones = np.ones(len(pattern))
     solution = np.linalg.pinv(pattern, rcond=TINY, hermitian=True) @ ones
-    return float(ones @ solution) if np.allclose(pattern @ solution, ones, atol=TINY) else None
+    return round(float(ones @ solution), 12) if np.allclose(pattern @ solution, ones, atol=TINY) else None
 
 
 def isotropic_coefficients(pattern: Float[np.ndarray, "L L"]) -> Float[np.ndarray, "L"] | None:
@@ -192,7 +191,7 @@ def isotropic_coefficients(pattern: Float[np.ndarray, "L L"]) -> Float[np.ndarra
 
 def cliques(pattern: Float[np.ndarray, "L L"]) -> list[tuple[int, ...]] | None:
     """The groups of layers when the pattern couples whole groups only (exact, block-diagonal), else `None`."""
-    groups = {tuple(np.flatnonzero(row)) for row in pattern}
+    groups = {tuple(int(i) for i in np.flatnonzero(row)) for row in pattern}
     disjoint = sum(len(group) for group in groups) == len(pattern)
     return sorted(groups) if disjoint else None
 

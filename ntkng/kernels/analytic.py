@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels
 from ntkng.network import Network
-from ntkng.precision import in_float64
+from ntkng.precision import AnyArray, in_float64, is_concrete
 from ntkng.tape import KernelTape, running
 from ntkng.validation import positive_integer
 
@@ -27,8 +27,8 @@ DENSE = "Dense"
 @in_float64
 def analytic(
     network: Network,
-    x: Float[Array, "N *input"],
-    x_test: Float[Array, "M *input"] | None = None,
+    x: Float[AnyArray, "N *input"],
+    x_test: Float[AnyArray, "M *input"] | None = None,
     *,
     dtype: Any = jnp.float64,
     rows: int | None = None,
@@ -71,7 +71,7 @@ def check_inputs(network: Network, name: str, x: Any, dtype: Any) -> Array:
         raise ValueError(f"{name} must have shape [{expected}] for this network, got {list(array.shape)}; reshape it")
     if array.shape[0] == 0:
         raise ValueError(f"{name} has no samples, got shape {array.shape}")
-    if not isinstance(array, jax.core.Tracer) and not bool(jnp.isfinite(array).all()):
+    if is_concrete(array) and not bool(jnp.isfinite(array).all()):
         raise ValueError(f"{name} has NaN or infinite entries; remove them")
     return array
 

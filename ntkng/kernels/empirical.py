@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -13,15 +11,15 @@ from ntkng.kernels.kernels import Gram, Kernels, LayerKernels
 from ntkng.layers import LayerRecord, gram, kronecker_factors
 from ntkng.layers.affine import kronecker_gram
 from ntkng.network import Network, Parameters
-from ntkng.precision import in_float64
+from ntkng.precision import AnyArray, in_float64
 
 
 @in_float64
 def empirical(
     network: Network,
     parameters: Parameters,
-    x: Float[Array, "N *input"],
-    x_test: Float[Array, "M *input"] | None = None,
+    x: Float[AnyArray, "N *input"],
+    x_test: Float[AnyArray, "M *input"] | None = None,
 ) -> Kernels:
     """Kernels of every parametrised layer of a finite network, without any Jacobian.
 
@@ -70,5 +68,7 @@ def _grams(train: LayerRecord, test: LayerRecord | None) -> tuple[Gram, Gram | N
         return Gram(gram(train, train), None if test is None else gram(test, train)), None, None
     cross = (None, None) if test is None else kronecker_factors(test, train)
     assert cross is not None  # factors depend on the kind of layer, not on the inputs
-    theta = Gram(kronecker_gram(*factors), None if test is None else kronecker_gram(*cross))
-    return theta, Gram(factors[0], cross[0]), Gram(factors[1], cross[1])
+    inner, backward = Gram(factors[0], cross[0]), Gram(factors[1], cross[1])
+    has_cross = inner.cross is not None and backward.cross is not None
+    theta_cross = kronecker_gram(inner.cross, backward.cross) if has_cross else None  # type: ignore[arg-type]
+    return Gram(kronecker_gram(*factors), theta_cross), inner, backward

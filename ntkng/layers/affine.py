@@ -1,7 +1,8 @@
 r"""Layers that apply one affine map at every position: Dense, with or without spatial axes.
 
 With the input augmented by its bias, `a = [sigma_w h / sqrt(M), sigma_b]` in the NTK parametrisation and
-`a = [h / sqrt(s), 1]` in the standard one, the layer is `u[n, s] = W a[n, s]`, so `J[(n, c)] = sum_s delta[n, c, s] (outer) a[n, s]`.
+`a = [h / sqrt(s), 1]` in the standard one, the layer is
+ `u[n, s] = W a[n, s]`, so `J[(n, c)] = sum_s delta[n, c, s] (outer) a[n, s]`.
 """
 
 from __future__ import annotations

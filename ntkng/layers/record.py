@@ -31,6 +31,10 @@ class LayerRecord:
     deltas: Float[Array, "N C *S_out M_out"]
     tag: Tag = dataclasses.field(metadata={"static": True})
 
+    def astype(self, dtype: Any) -> LayerRecord:
+        """Inputs and backward signals in another precision; the parameters stay."""
+        return dataclasses.replace(self, inputs=self.inputs.astype(dtype), deltas=self.deltas.astype(dtype))
+
     @property
     def samples(self) -> int:
         """N."""

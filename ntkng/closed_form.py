@@ -1,0 +1,185 @@
+r"""Training dynamics in closed form, for any preconditioned kernel.
+
+With `K = U diag(k) U^T` symmetric and residual `r = f - y` (squared loss):
+
+- discrete steps, train: `r_t = (I - eta K)^t r_0`; flow: `r_t = exp(-K t) r_0`;
+- test: `f'_t = f'_0 - K' q_t(K) r_0`, `q_t(k) = (1 - (1 - eta k)^t) / k`, or `(1 - e^{-k t}) / k` for the flow, and
+  `q_t(0) = eta t`, or `t`.
+
+Isotropic `K = alpha I` gives `r_t = (1 - eta alpha)^t r_0` for every approximation alike (Karakida and Osawa 2020, theorem
+3.1); the test functions differ, through `K'`. Nothing here needs isotropy or vanishing damping.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkng.fisher.base import Fisher
+from ntkng.fisher.preconditioned import PreconditionedKernel, stability
+from ntkng.kernels import Kernels, analytic
+from ntkng.precision import in_float64
+from ntkng.problem import Problem
+from ntkng.trajectory import Trajectory
+from ntkng.validation import positive, real_array
+
+SERIES = 1e-4  # below this |eta k t| the quotient q_t(k) is evaluated by its series
+
+
+@in_float64
+def closed_form(
+    problem: Problem,
+    fisher: Fisher,
+    kernels: Kernels | None = None,
+    *,
+    step_size: float | None = None,
+    steps: Any = 10,
+    flow: bool = False,
+    initial: tuple[Any, Any] | None = None,
+) -> Trajectory:
+    """The function of a wide network during natural gradient descent, on train and test inputs.
+
+    Args:
+        problem: inputs, targets and network; squared loss.
+        fisher: the approximation.
+        kernels: of `problem`'s inputs; `None` computes the infinite-width ones. Kernels of a finite network give that
+            network's linearisation.
+        step_size: `eta`; `None` takes `fisher.optimal_step(kernels)`. Not used by the flow.
+        steps: number of steps (all of 0 .. steps are returned), or an array of step numbers, or of times for the flow.
+        flow: gradient flow, `d theta / dt = -(G + rho I)^{-1} grad`, instead of steps.
+        initial: `(f_0(x), f_0(x'))`, `[N, C]` and `[M, C]`, or with leading axes for several networks; `None` starts at
+            the zero function, the mean over initialisations.
+
+    Returns:
+        A `Trajectory` whose `stability` says whether the step size converges; an unstable step size is computed all the
+        same, and its verdict tells.
+
+    Raises:
+        ValueError: a loss other than `"mse"`, kernels of other inputs, singular kernels without damping, negative step
+            numbers, a step size that is not positive, shapes of `initial` that do not fit.
+    """
+    if problem.loss != "mse":
+        raise ValueError(f"closed_form is for the squared loss, got {problem.loss!r}; see ntkng.cross_entropy")
+    if kernels is None:
+        kernels = analytic(problem.network, problem.x, problem.x_test)
+    check_kernels(problem, kernels)
+    times = _times(steps, flow)
+    if not flow:
+        step_size = fisher.optimal_step(kernels) if step_size is None else step_size
+        positive("step_size", step_size)
+    start, start_test = _initial(problem, initial)
+    preconditioned = fisher.kernel(kernels)
+    values, vectors = jnp.linalg.eigh(preconditioned.train)
+    eta = None if flow else step_size
+    train, test = propagate(preconditioned, values, vectors, start - problem.y, times, eta)
+    return Trajectory(
+        times=times,
+        train=train + problem.y,
+        targets=problem.y,
+        test=None if test is None or start_test is None else start_test[..., None, :, :] - test,
+        test_targets=problem.y_test,
+        stability=stability(np.asarray(values), eta),
+        source="closed form",
+        fisher=fisher.name,
+        step_size=None if eta is None else float(eta),
+    )
+
+
+@functools.partial(jax.jit, static_argnums=())
+def propagate(
+    preconditioned: PreconditionedKernel,
+    values: Float[Array, "n"],
+    vectors: Float[Array, "n n"],
+    residual: Float[Array, "*batch N C"],
+    times: Float[Array, "T"],
+    step_size: float | Array | None,
+) -> tuple[Float[Array, "*batch T N C"], Float[Array, "*batch T M C"] | None]:
+    """Residuals `r_t`, and the test function's decrease `K' q_t(K) r_0`, from the eigendecomposition of `K`.
+
+    `O(n^2 T)` after the decomposition. `step_size=None` is the flow. Can be compiled and differentiated.
+    """
+    *batch, samples, outputs = residual.shape
+    size = len(values)
+    modes = jnp.einsum("ki,bkc->bic", vectors, residual.reshape(-1, size, samples * outputs // size))
+    decay, quotient = decay_and_quotient(values, times, step_size)
+    train = jnp.einsum("ki,ti,bic->btkc", vectors, decay, modes, optimize="optimal")
+    train = train.reshape(*batch, len(times), samples, outputs)
+    if preconditioned.cross is None:
+        return train, None
+    mapped = preconditioned.cross @ vectors
+    test = jnp.einsum("ki,ti,bic->btkc", mapped, quotient, modes, optimize="optimal")
+    return train, test.reshape(*batch, len(times), -1, outputs)
+
+
+def decay_and_quotient(
+    values: Float[Array, "n"], times: Float[Array, "T"], step_size: float | Array | None
+) -> tuple[Float[Array, "T n"], Float[Array, "T n"]]:
+    """`(1 - eta k)^t` and `(1 - (1 - eta k)^t) / k`, or their limits for the flow, stable near `k = 0`."""
+    times = times[:, None]
+    if step_size is None:
+        decay = jnp.exp(-values * times)
+        exponent = -values * times
+        scale: Any = 1.0
+    else:
+        factor = 1 - step_size * values
+        sign = jnp.where((factor < 0) & (times % 2 == 1), -1.0, 1.0)
+        magnitude = jnp.abs(factor)
+        safe = jnp.where(magnitude > 0, magnitude, 1.0)
+        # log1p keeps small eta k exact; from |eta k| = 1/2 on the plain logarithm is as good
+        small = jnp.abs(step_size * values) < 0.5
+        log = jnp.where(small, jnp.log1p(-jnp.where(small, step_size * values, 0)), jnp.log(safe))
+        exponent = times * log
+        decay = jnp.where((magnitude == 0) & (times > 0), 0.0, sign * jnp.exp(exponent))
+        scale = step_size
+    gentle = jnp.abs(values * times * scale) < SERIES
+    direct = -jnp.where(gentle, 0.0, decay - 1) / jnp.where(values == 0, 1.0, values)
+    near_zero = -jnp.expm1(jnp.where(gentle, exponent, 0.0)) / jnp.where(values == 0, 1.0, values)
+    quotient = jnp.where(gentle, near_zero, direct)
+    return decay, jnp.where(values == 0, scale * times, quotient)
+
+
+def check_kernels(problem: Problem, kernels: Kernels) -> None:
+    """Refuse kernels whose sizes are not those of the problem."""
+    if (kernels.samples, kernels.outputs) != (problem.samples, problem.outputs):
+        raise ValueError(
+            f"kernels are for N = {kernels.samples}, C = {kernels.outputs}, the problem has N = {problem.samples}, "
+            f"C = {problem.outputs}; compute them from problem.x"
+        )
+    cross = kernels.layers[0].theta.cross
+    if problem.x_test is not None and cross is not None and len(cross) != len(problem.x_test) * kernels.block:
+        raise ValueError(
+            f"kernels are for {len(cross) // kernels.block} test inputs, the problem has {len(problem.x_test)}; "
+            "compute them from problem.x_test"
+        )
+
+
+def _times(steps: Any, flow: bool) -> Array:
+    if isinstance(steps, (int, np.integer)) and not isinstance(steps, bool):
+        steps = np.arange(steps + 1) if steps >= 0 else [steps]
+    times = np.atleast_1d(real_array("steps", steps, (0, 1))).astype(float)
+    if times.min() < 0:
+        raise ValueError(f"steps must be >= 0, got {times.min():g}")
+    if not flow and (times % 1).any():
+        raise ValueError(f"step numbers must be whole, got {times[times % 1 > 0][0]:g}; use flow=True for times")
+    return jnp.asarray(times)
+
+
+def _initial(problem: Problem, initial: tuple[Any, Any] | None) -> tuple[Array, Array | None]:
+    shapes = [(problem.samples, problem.outputs)]
+    if problem.x_test is not None:
+        shapes.append((len(problem.x_test), problem.outputs))
+    if initial is None:
+        zeros = [jnp.zeros(shape) for shape in shapes]
+        return zeros[0], zeros[1] if len(zeros) == 2 else None
+    parts = []
+    for name, part, shape in zip(("initial[0]", "initial[1]"), initial, shapes, strict=False):
+        array = jnp.asarray(real_array(name, part))
+        if array.shape[-2:] != shape:
+            raise ValueError(f"{name} must end in shape {list(shape)}, got {list(array.shape)}")
+        parts.append(array)
+    return parts[0], parts[1] if len(parts) == 2 else None

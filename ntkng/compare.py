@@ -1,0 +1,87 @@
+"""Compare a simulation with the closed form: distances, and a report with verdicts."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from ntkng.report import Claim, Report
+from ntkng.statistics import Estimate, mean
+from ntkng.trajectory import Trajectory
+
+
+def relative_distance(simulated: Trajectory, predicted: Trajectory, on: str = "train") -> Float[np.ndarray, "*seeds T"]:
+    """`|f_t - f_t^closed| / |r_0|` at each time; `r_0` is the residual on the training inputs, for the test set too.
+
+    Raises:
+        ValueError: different times, shapes or targets, or no test functions.
+    """
+    if on not in ("train", "test"):
+        raise ValueError(f"on must be 'train' or 'test', got {on!r}")
+    if not np.array_equal(np.asarray(simulated.times), np.asarray(predicted.times)):
+        raise ValueError("the trajectories have different times; ask both for the same steps")
+    if np.shape(simulated.targets) != np.shape(predicted.targets) or not np.allclose(
+        np.asarray(simulated.targets), np.asarray(predicted.targets)
+    ):
+        raise ValueError("the trajectories have different targets; compare runs of one problem")
+    one, other = (simulated.train, predicted.train) if on == "train" else (simulated.test, predicted.test)
+    if one is None or other is None:
+        raise ValueError("a trajectory has no test inputs; give the Problem x_test")
+    if np.shape(one)[-3:] != np.shape(other)[-3:]:
+        raise ValueError(f"shapes do not fit: simulated {np.shape(one)}, predicted {np.shape(other)}")
+    difference = np.linalg.norm(np.asarray(one) - np.asarray(other), axis=(-2, -1))
+    scale = np.linalg.norm(simulated.residual[..., 0, :, :], axis=(-2, -1))
+    return difference / scale[..., None]
+
+
+def compare(
+    simulated: Trajectory,
+    predicted: Trajectory,
+    *,
+    bound: float,
+    test_bound: float | None = None,
+    source: str = "",
+) -> Report:
+    """Check `max_t |f_t - f_t^closed| / |r_0|`, averaged over seeds, against a bound.
+
+    Args:
+        simulated: from `simulate`.
+        predicted: from `closed_form`, started at the simulation's initial functions.
+        bound: on the training inputs.
+        test_bound: on the test inputs; `None` reports without claiming.
+        source: of the statement, for the report.
+
+    Returns:
+        A `Report`. Where the closed form's step size is ill-posed (see `Stability`), so is the verdict; a simulation
+        that diverged fails.
+    """
+    name = simulated.fisher or "trajectory"
+    claims = [_claim(f"{name}/train", simulated, predicted, "train", bound, source)]
+    if simulated.test is not None and predicted.test is not None:
+        claims.append(_claim(f"{name}/test", simulated, predicted, "test", test_bound, source))
+    facts = {"step_size": simulated.step_size, "seeds": len(np.atleast_2d(relative_distance(simulated, predicted)))}
+    return Report(f"{name}: simulation against closed form", tuple(claims), facts)
+
+
+def worst_distance(simulated: Trajectory, predicted: Trajectory, on: str = "train") -> Float[np.ndarray, "seeds"]:
+    """`max_t |f_t - f_t^closed| / |r_0|` per network."""
+    return np.atleast_1d(relative_distance(simulated, predicted, on).max(axis=-1))
+
+
+def _claim(name: str, simulated: Trajectory, predicted: Trajectory, on: str, bound: float | None, source: str) -> Claim:
+    worst = worst_distance(simulated, predicted, on)
+    estimate = mean(worst) if len(worst) > 1 else Estimate(float(worst[0]), float("nan"), 1)
+    half = estimate.half_width() if len(worst) > 1 else None
+    statement = f"max over steps of |f - closed form| / |r_0| on the {on} inputs, mean over {len(worst)} networks"
+    stability = predicted.stability
+    if stability is not None and stability.verdict == "ill-posed":
+        note = f"{stability.remedy}; spectral radius {stability.spectral_radius:.3g}"
+        return Claim.ill_posed(name, estimate.value, statement, note, source=source)
+    if bound is None:
+        return Claim.finding(name, estimate.value, statement, uncertainty=half, source=source)
+    note = ""
+    if not np.isfinite(worst).all():
+        note = "a simulation diverged: NaN or infinite outputs"
+    elif stability is not None and stability.verdict == "diverges":
+        note = stability.remedy
+    return Claim.below(name, estimate.value, bound, statement, uncertainty=half, source=source, note=note)

@@ -1,0 +1,198 @@
+"""Training of finite networks by exact natural gradient steps, with every Fisher approximation.
+
+One compiled program holds all steps. Each step runs the network forward, C reverse passes for the backward signals, Grams,
+a solve in data space, and one product per layer for the parameter step: no Jacobian and no `P x P` matrix is formed.
+The step size, the damping, the data and the seed are arguments of the program, so none of them recompiles it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntkng.fisher.base import Fisher
+from ntkng.kernels.empirical import from_records
+from ntkng.layers import LayerRecord, pullback
+from ntkng.network import Network, Parameters
+from ntkng.precision import in_float64
+from ntkng.problem import Problem
+from ntkng.provenance import provenance
+from ntkng.trajectory import Trajectory
+from ntkng.validation import positive, positive_integer
+
+VMAP_BYTES = 2**27  # networks train side by side (vmap) while they fit into this, else one after another
+
+Observer = Callable[[Network, Parameters, Array], Mapping[str, Array]]
+
+
+@in_float64
+def simulate(
+    problem: Problem,
+    fisher: Fisher,
+    key: Array | int = 0,
+    *,
+    step_size: float,
+    steps: int = 10,
+    seeds: int = 1,
+    parameters: Parameters | None = None,
+    dtype: Any = jnp.float64,
+    solve_dtype: Any = jnp.float64,
+    observe: Observer | None = None,
+) -> Trajectory:
+    """Train finite networks and record their functions.
+
+    Args:
+        problem: network, data and (squared) loss.
+        fisher: the approximation.
+        key: typed random key (`jax.random.key(0)`) or an integer seed; network `i` is drawn from its i-th split.
+        step_size: `eta`.
+        steps: number of steps; the result has `steps + 1` times.
+        seeds: number of networks, each from its own key.
+        parameters: start from these instead (then `seeds` must be 1).
+        dtype: of the network: float64, or float32 for throughput.
+        solve_dtype: of Grams and solves; float64 with a float32 network is a good fast mode.
+        observe: a function `(network, parameters, x) -> {name: array}`, called at every time; its results are in
+            `Trajectory.observed`.
+
+    Returns:
+        A `Trajectory` with leading axis `seeds`.
+
+    Raises:
+        ValueError: a step size that is not positive, a loss other than `"mse"`, and, undamped, kernels at
+            initialisation that are singular (the message names the layer).
+    """
+    if problem.loss != "mse":
+        raise ValueError(f"simulate is for the squared loss, got {problem.loss!r}; see ntkng.cross_entropy")
+    positive("step_size", step_size)
+    steps = steps if steps == 0 else positive_integer("steps", steps)
+    seeds = positive_integer("seeds", seeds)
+    data = [None if a is None else jnp.asarray(a, dtype) for a in (problem.x, problem.y, problem.x_test)]
+    run = functools.partial(
+        _train, problem.network, steps=steps, solve_dtype=jnp.dtype(solve_dtype), observe=observe
+    )  # fmt: skip
+    if parameters is not None:
+        if seeds != 1:
+            raise ValueError(f"got parameters and seeds = {seeds}; parameters start a single network, use seeds=1")
+        start = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), parameters)
+        check_start(problem.network, fisher, start, data[0])
+        results = jax.tree.map(lambda leaf: leaf[None], run(fisher, start, *data, step_size))
+    else:
+        keys = jax.random.split(as_key(key), seeds)
+        check_start(problem.network, fisher, problem.network.init(keys[0], dtype), data[0])
+        results = _each_seed(run, problem.network, fisher, keys, dtype, data, step_size)
+    train, test, displacement, observed = results
+    return Trajectory(
+        times=jnp.arange(steps + 1.0),
+        train=train,
+        targets=problem.y,
+        test=test,
+        test_targets=problem.y_test,
+        displacement=displacement,
+        observed=observed,
+        source="simulation",
+        fisher=fisher.name,
+        step_size=float(step_size),
+    )
+
+
+def as_key(key: Array | int) -> Array:
+    """A typed key from an integer seed; typed keys pass, old-style ones are wrapped."""
+    if isinstance(key, int):
+        return jax.random.key(key)
+    return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+
+
+def check_start(network: Network, fisher: Fisher, parameters: Parameters, x: Array | None) -> None:
+    """Refuse to train where the first solve is singular: the error names the layer instead of NaN everywhere."""
+    from ntkng.kernels import empirical
+
+    assert x is not None
+    fisher.check(empirical(network, parameters, x))
+
+
+def _each_seed(
+    run: Callable[..., Any],
+    network: Network,
+    fisher: Fisher,
+    keys: Array,
+    dtype: Any,
+    data: list[Any],
+    step_size: float,
+) -> Any:
+    """All networks by vmap when they fit, else in a loop that reuses one program."""
+    start = jax.eval_shape(lambda key: network.init(key, dtype), keys[0])
+    size = 6 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(start))
+
+    def one(key: Array) -> Any:
+        return run(fisher, network.init(key, dtype), *data, step_size)
+
+    if size * len(keys) <= VMAP_BYTES:
+        return jax.vmap(one)(keys)
+    return jax.tree.map(lambda *parts: jnp.stack(parts), *[one(key) for key in keys])
+
+
+@functools.partial(jax.jit, static_argnames=("network", "steps", "solve_dtype", "observe"))
+def _train(
+    network: Network,
+    fisher: Fisher,
+    parameters: Parameters,
+    x: Array,
+    y: Array,
+    x_test: Array | None,
+    step_size: Array,
+    *,
+    steps: int,
+    solve_dtype: Any,
+    observe: Observer | None,
+) -> tuple[Array, Array | None, Array, Mapping[str, Array]]:
+    """All steps as one program; returns functions, displacements and observations at all `steps + 1` times."""
+    start = parameters
+
+    def look(parameters: Parameters) -> Any:
+        test = None if x_test is None else network.apply(parameters, x_test)
+        return test, distance(parameters, start), {} if observe is None else observe(network, parameters, x)
+
+    def step(parameters: Parameters, _: Any) -> Any:
+        outputs, records = network.linearise(parameters, x)
+        seen = outputs, *look(parameters)
+        return apply_step(network, fisher, parameters, records, outputs - y, step_size, solve_dtype), seen
+
+    with jax.default_matmul_precision("highest"):
+        parameters, seen = jax.lax.scan(step, parameters, None, length=steps)
+        last = network.apply(parameters, x), *look(parameters)
+    return jax.tree.map(lambda path, end: jnp.concatenate([path, end[None]]), seen, last)
+
+
+def apply_step(
+    network: Network,
+    fisher: Fisher,
+    parameters: Parameters,
+    records: tuple[LayerRecord, ...],
+    residual: Float[Array, "N C"],
+    step_size: Any,
+    solve_dtype: Any = jnp.float64,
+) -> Parameters:
+    """`theta - eta (G + rho I)^{-1} J^T r / N`."""
+    kernels = from_records(network, tuple(record.astype(solve_dtype) for record in records))
+    cotangents = fisher.cotangents(kernels, records, residual)
+    parts = []
+    for own, record, cotangent in zip(network.split(parameters), records, cotangents, strict=True):
+        gradient = pullback(record, cotangent.astype(record.deltas.dtype))
+        parts.append(jax.tree.map(lambda p, g: p - (step_size * g).astype(p.dtype), own, gradient))
+    return network.join(parts)
+
+
+def distance(one: Parameters, other: Parameters) -> Float[Array, ""]:
+    """`|theta - theta'|`."""
+    squares = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), one, other)
+    return jnp.sqrt(jnp.sum(jnp.stack(jax.tree.leaves(squares))))
+
+
+def simulation_facts(problem: Problem, fisher: Fisher, **arguments: Any) -> dict[str, Any]:
+    """Provenance of a simulation."""
+    return provenance({"network": repr(problem.network), "fisher": repr(fisher), **arguments})

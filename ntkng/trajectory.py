@@ -1,0 +1,80 @@
+"""`Trajectory`: training as seen in function space, from a closed form or from a simulation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ntkng.fisher.preconditioned import Stability
+from ntkng.precision import AnyArray
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Trajectory:
+    """Functions on train and test inputs at each time.
+
+    Attributes:
+        times: steps (discrete) or times (flow), `[T]`.
+        train: `f_t(x)`, `[T, N, C]`, or `[seeds, T, N, C]` for several networks.
+        targets: `y`, `[N, C]`.
+        test: `f_t(x')`, `[.., T, M, C]`, or `None` without test inputs.
+        test_targets: `y'`, or `None`.
+        displacement: `|theta_t - theta_0|`, `[seeds, T]`; simulations only.
+        observed: further arrays with leading axes `[seeds, T]`, by name; simulations only.
+        stability: what the spectrum of `K` says of the step size; closed forms only (static).
+        source: `"closed form"` or `"simulation"` (static).
+        fisher: name of the approximation (static).
+        step_size: `eta`, `None` for the flow (static).
+        facts: provenance and settings (static).
+    """
+
+    times: Float[AnyArray, "T"]
+    train: Float[AnyArray, "*seeds T N C"]
+    targets: Float[AnyArray, "N C"]
+    test: Float[AnyArray, "*seeds T M C"] | None = None
+    test_targets: Float[AnyArray, "M C"] | None = None
+    displacement: Float[AnyArray, "seeds T"] | None = None
+    observed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    stability: Stability | None = dataclasses.field(default=None, metadata={"static": True})
+    source: Literal["closed form", "simulation"] = dataclasses.field(default="closed form", metadata={"static": True})
+    fisher: str = dataclasses.field(default="", metadata={"static": True})
+    step_size: float | None = dataclasses.field(default=None, metadata={"static": True})
+
+    @property
+    def residual(self) -> Float[np.ndarray, "*seeds T N C"]:
+        """`r_t = f_t - y` on the training inputs."""
+        return np.asarray(self.train) - np.asarray(self.targets)
+
+    @property
+    def train_loss(self) -> Float[np.ndarray, "*seeds T"]:
+        """`1/(2N) sum |f_t - y|^2`."""
+        return squared_loss(self.train, self.targets)
+
+    @property
+    def test_loss(self) -> Float[np.ndarray, "*seeds T"]:
+        """The same on the test inputs; `ValueError` without test targets."""
+        if self.test is None or self.test_targets is None:
+            raise ValueError("this trajectory has no test inputs and targets; give the Problem x_test and y_test")
+        return squared_loss(self.test, self.test_targets)
+
+    def accuracy(self, on: Literal["train", "test"] = "test") -> Float[np.ndarray, "*seeds T"]:
+        """Share of inputs classified right: by the largest output, or by the sign when C = 1."""
+        outputs, targets = (self.train, self.targets) if on == "train" else (self.test, self.test_targets)
+        if outputs is None or targets is None:
+            raise ValueError("this trajectory has no test inputs and targets; give the Problem x_test and y_test")
+        outputs, targets = np.asarray(outputs), np.asarray(targets)
+        if targets.shape[-1] == 1:
+            return (np.sign(outputs) == np.sign(targets)).mean(axis=(-2, -1))
+        return (outputs.argmax(-1) == targets.argmax(-1)).mean(axis=-1)
+
+
+def squared_loss(outputs: Any, targets: Any) -> Float[np.ndarray, "..."]:
+    """`1/(2N) sum_n |f(x_n) - y_n|^2` over the last two axes."""
+    difference = np.asarray(outputs) - np.asarray(targets)
+    return (difference**2).sum(axis=(-2, -1)) / (2 * difference.shape[-2])
