@@ -12,6 +12,7 @@ from ntkng.reversible.minibatch import mean_contraction, simulate_excess_risk, s
 from ntkng.reversible.network import RevMLP, Weights
 from ntkng.reversible.objective import OBJECTIVES, Objective, accuracy, function_error, loss
 from ntkng.reversible.operator import block_operators, fisher_spectrum, generic_operator_trace, operator_ranks
+from ntkng.reversible.path import gauss_newton_path
 from ntkng.reversible.pseudo_inverse import solve_truncated
 from ntkng.reversible.train import Optimiser, Record, Split, gauss_newton, train
 from ntkng.reversible.update import Direction, RightInverse, gauss_newton_direction
@@ -33,6 +34,7 @@ __all__ = [
     "function_error",
     "gauss_newton",
     "gauss_newton_direction",
+    "gauss_newton_path",
     "generic_operator_trace",
     "kernel_cosine",
     "layer_kernels",

@@ -10,15 +10,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.precision import in_float64
-from ntkng.reversible.network import RevMLP, Weights
+from ntkng.reversible.network import AnyArray, RevMLP, Weights
 
 
 @in_float64
 def layer_kernels(
     model: RevMLP,
     weights: Weights,
-    inputs: Float[Array, "N D"],
-    inputs_2: Float[Array, "M D"] | None = None,
+    inputs: Float[AnyArray, "N D"],
+    inputs_2: Float[AnyArray, "M D"] | None = None,
     *,
     logits: bool = True,
 ) -> Float[Array, "L_b 2 NC MC"]:
@@ -49,14 +49,14 @@ def layer_kernels(
 
 
 def neural_tangent_kernel(
-    model: RevMLP, weights: Weights, inputs: Float[Array, "N D"], inputs_2: Float[Array, "M D"] | None = None
+    model: RevMLP, weights: Weights, inputs: Float[AnyArray, "N D"], inputs_2: Float[AnyArray, "M D"] | None = None
 ) -> Float[Array, "NC MC"]:
     """`Theta = J J^T` of the logits, sample-major, no `1/N`."""
     return layer_kernels(model, weights, inputs, inputs_2).sum((0, 1))
 
 
 @in_float64
-def zero_weight_ntk(model: RevMLP, inputs: Float[Array, "N D"]) -> Float[Array, "NC NC"]:
+def zero_weight_ntk(model: RevMLP, inputs: Float[AnyArray, "N D"]) -> Float[Array, "NC NC"]:
     r"""The NTK at zero weights, where every block is the identity and all blocks see the inputs.
 
         Theta = sum_b  A_f A_f^T (x) U_1^T U_1  +  A_g A_g^T (x) U_2^T U_2,
@@ -75,7 +75,7 @@ def zero_weight_ntk(model: RevMLP, inputs: Float[Array, "N D"]) -> Float[Array, 
     return total
 
 
-def zero_weight_ntk_infinite_width(model: RevMLP, inputs: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "NC NC"]:
+def zero_weight_ntk_infinite_width(model: RevMLP, inputs: Float[AnyArray, "N D"]) -> Float[np.ndarray, "NC NC"]:
     r"""`zero_weight_ntk` for `m -> infinity`, with the readout of `model`.
 
     `A A^T -> k(x, x') + 1` with the arc-cosine kernel `k = |x||x'| (sin t + (pi - t) cos t) / (2 pi)`, `t` the angle

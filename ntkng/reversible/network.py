@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+AnyArray = jax.Array | np.ndarray
+"""What public functions take; JAX decides on the precision."""
 Weights = tuple[dict[str, Any], ...]
 """One dictionary a block: `{"f": [q, D/2], "g": [q, D/2]}`, the last of the q rows being the bias."""
 
@@ -65,11 +67,10 @@ class RevMLP:
         if blocks < 1 or (width is not None and width < 1):
             raise ValueError(f"got blocks={blocks}, width={width}, expected positive numbers (or width=None)")
         key_readout, key_blocks = jax.random.split(key)
-        with jax.enable_x64(True):
-            readout = np.linalg.qr(np.asarray(jax.random.normal(key_readout, (dim, classes))))[0]
-            if width is None:
-                return cls(((None, None),) * blocks, readout, linear_first)
-            draws = np.asarray(jax.random.normal(key_blocks, (blocks, 2, dim // 2, width))) / np.sqrt(width)
+        readout = np.linalg.qr(_generator(key_readout).standard_normal((dim, classes)))[0]
+        if width is None:
+            return cls(((None, None),) * blocks, readout, linear_first)
+        draws = _generator(key_blocks).standard_normal((blocks, 2, dim // 2, width)) / np.sqrt(width)
         return cls(tuple((pair[0], pair[1]) for pair in draws), readout, linear_first)
 
     @property
@@ -96,8 +97,7 @@ class RevMLP:
     def initial_weights(self, key: jax.Array, std: float = 1e-3) -> Weights:
         """Weights `N(0, std^2)` and biases 0, as NumPy arrays in double precision."""
         shape = (self.blocks, 2, self.feature_count, self.dim // 2)
-        with jax.enable_x64(True):
-            draws = std * np.asarray(jax.random.normal(key, shape))
+        draws = std * _generator(key).standard_normal(shape)
         draws[:, :, -1] = 0
         return tuple({"f": pair[0], "g": pair[1]} for pair in draws)
 
@@ -150,3 +150,8 @@ class RevMLP:
     def logits(self, weights: Weights, x: Float[Array, "N D"]) -> Float[Array, "N C"]:
         """`f = z^{(L_b)} U`."""
         return self.representation(weights, x) @ self.readout
+
+
+def _generator(key: jax.Array) -> np.random.Generator:
+    """NumPy's generator seeded by a typed key: double precision whatever JAX is set to, the same on every device."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))

@@ -12,13 +12,13 @@ from jaxtyping import Array, Float, Int
 
 from ntkng.precision import in_float64
 from ntkng.reversible.kernels import layer_kernels
-from ntkng.reversible.network import RevMLP, Weights
+from ntkng.reversible.network import AnyArray, RevMLP, Weights
 from ntkng.reversible.update import RightInverse
 
 
 @in_float64
 def block_operators(
-    model: RevMLP, weights: Weights, inputs: Float[Array, "N D"], inverse: RightInverse
+    model: RevMLP, weights: Weights, inputs: Float[AnyArray, "N D"], inverse: RightInverse
 ) -> Float[Array, "L_b ND ND"]:
     r"""`J_b R_b` of every block, on the representation `z^{(L_b)}` of the inputs, sample-major; dense, for small `N D`.
 
@@ -50,11 +50,16 @@ def _block_operators(model: RevMLP, weights: Weights, inputs: Array, inverse: Ri
 
 @in_float64
 def operator_ranks(
-    model: RevMLP, weights: Weights, inputs: Float[Array, "N D"], inverse: RightInverse
+    model: RevMLP, weights: Weights, inputs: Float[AnyArray, "N D"], inverse: RightInverse
 ) -> Int[Array, " L_b"]:
     """Predicted rank of each `J_b R_b`: `(rank A_f + rank A_g) D/2`, ranks under the cut of `inverse`."""
-    z = model.representation(weights, jnp.asarray(inputs))
-    return inverse(model, weights, z, jnp.zeros_like(z)).ranks.sum(1) * (model.dim // 2)
+    return _feature_ranks(model, weights, jnp.asarray(inputs), inverse).sum(1) * (model.dim // 2)
+
+
+@partial(jax.jit, static_argnames=("inverse",))
+def _feature_ranks(model: RevMLP, weights: Weights, inputs: Array, inverse: RightInverse) -> Int[Array, "L_b 2"]:
+    z = model.representation(weights, inputs)
+    return inverse(model, weights, z, jnp.zeros_like(z)).ranks
 
 
 def generic_operator_trace(model: RevMLP, samples: int, input_rank: int | None = None) -> int:
@@ -78,7 +83,7 @@ def generic_operator_trace(model: RevMLP, samples: int, input_rank: int | None =
 def fisher_spectrum(
     model: RevMLP,
     weights: Weights,
-    inputs: Float[Array, "N D"],
+    inputs: Float[AnyArray, "N D"],
     groups: Literal["block", "half-layer"],
     rtol: float = 1e-10,
 ) -> Float[np.ndarray, " ND"]:
