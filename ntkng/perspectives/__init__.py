@@ -27,7 +27,6 @@ from ntkng.perspectives.invariance import (
     flow_discrepancy,
     leading_discrepancy,
     midpoint,
-    observed_order,
     velocity,
 )
 from ntkng.perspectives.likelihood import Canonical, Likelihood, PoissonIdentityLink, output_fisher
@@ -95,7 +94,6 @@ __all__ = [
     "leading_discrepancy",
     "midpoint",
     "mode_rates",
-    "observed_order",
     "output_fisher",
     "power_orbit",
     "relative_difference",

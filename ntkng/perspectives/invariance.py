@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 import numpy as np
-import scipy.integrate
 from jaxtyping import Float
 
+from ntkng.ode import integrate
 from ntkng.perspectives.metrics import Metric
 from ntkng.perspectives.objective import Objective
 
@@ -29,7 +29,6 @@ __all__ = [
     "flow_discrepancy",
     "leading_discrepancy",
     "midpoint",
-    "observed_order",
     "velocity",
 ]
 
@@ -150,27 +149,8 @@ def flow_discrepancy(
     Raises:
         RuntimeError: if the solver fails, for instance where the metric becomes singular.
     """
-    theta = _flow(change.objective, metric, change.theta(gamma), horizon, tolerance)
-    gamma = _flow(change.reparametrised, metric, np.asarray(gamma, dtype=np.float64), horizon, tolerance)
-    return float(np.linalg.norm(change.theta(gamma) - theta))
-
-
-def _flow(objective: Objective, metric: Metric, start: np.ndarray, horizon: float, tolerance: float) -> np.ndarray:
-    solution = scipy.integrate.solve_ivp(
-        lambda _, p: velocity(objective, metric, p), (0.0, horizon), start,
-        method="DOP853", rtol=tolerance, atol=tolerance,
-    )  # fmt: skip
-    if not solution.success:
-        raise RuntimeError(f"the flow could not be followed to {horizon}: {solution.message}")
-    return solution.y[:, -1]
-
-
-def observed_order(alphas: Sequence[float], values: Sequence[float]) -> float:
-    """Slope of `log values` against `log alphas`, by least squares.
-
-    Raises:
-        ValueError: with fewer than two points, or values that are not positive.
-    """
-    if len(alphas) < 2 or not all(v > 0 for v in (*alphas, *values)):
-        raise ValueError(f"an order needs at least two positive points, got {list(alphas)} and {list(values)}")
-    return float(np.polyfit(np.log(alphas), np.log(values), 1)[0])
+    ends = [
+        integrate(lambda p, o=o: velocity(o, metric, p), start, np.array([horizon]), rtol=tolerance, atol=tolerance)[0]
+        for o, start in ((change.objective, change.theta(gamma)), (change.reparametrised, np.asarray(gamma)))
+    ]
+    return float(np.linalg.norm(change.theta(ends[1]) - ends[0]))

@@ -22,7 +22,7 @@ def test_true_fisher_converges_geometrically():
 
 @pytest.mark.parametrize("xi", [0.1, 0.25, 0.4])
 def test_small_powers_end_in_the_two_cycle(xi):
-    tail = np.abs(power_orbit([0.3, -2.0], 0.1, xi, 3000)[-4:])
+    tail = np.abs(power_orbit(np.array([0.3, -2.0]), 0.1, xi, 3000)[-4:])
     np.testing.assert_allclose(tail, cycle_amplitude(0.1, xi), rtol=1e-9)
     wrong = (0.1 / 2) ** (1 / (1.05 * 2 * xi))
     assert np.abs(tail / wrong - 1).min() > 1e-2
@@ -32,7 +32,7 @@ def test_small_powers_end_in_the_two_cycle(xi):
 def test_multiplier_is_the_derivative_of_the_squared_map(xi):
     r = cycle_amplitude(0.3, xi)
     step = 1e-5 * r
-    ends = power_orbit([r - step, r + step], 0.3, xi, 2)[2]
+    ends = power_orbit(np.array([r - step, r + step]), 0.3, xi, 2)[2]
     assert (ends[1] - ends[0]) / (2 * step) == pytest.approx(cycle_multiplier(xi), rel=1e-5)
 
 
