@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +20,7 @@ def integrate(
     rtol: float = 1e-12,
     atol: float = 1e-13,
     method: str = "DOP853",
+    evaluations: int = 1_000_000,
 ) -> Float[np.ndarray, "T P"]:
     """Solution of `x' = velocity(x)`, `x(0) = initial`, at the times `t` (any order, repeated or not, all >= 0).
 
@@ -29,6 +31,7 @@ def integrate(
         rtol: relative tolerance of the solver.
         atol: absolute tolerance.
         method: of `scipy.integrate.solve_ivp`; the default suits smooth flows that are not stiff.
+        evaluations: give up after this many velocities; near a singularity the steps shrink without end.
 
     Raises:
         ValueError: a time is negative or not finite.
@@ -39,8 +42,17 @@ def integrate(
     initial = np.asarray(initial, dtype=np.float64)
     if ordered[-1] == 0:
         return np.broadcast_to(initial, (times.size, initial.size)).copy()
+    count = itertools.count(1)
+
+    def counted(time: float, x: np.ndarray) -> np.ndarray:
+        if next(count) > evaluations:
+            raise RuntimeError(
+                f"{evaluations} velocities reached only t = {time:.4g} (the flow may be singular or stiff)"
+            )
+        return velocity(x)
+
     solution = scipy.integrate.solve_ivp(
-        lambda _, x: velocity(x), (0.0, ordered[-1]), initial, method=method, t_eval=ordered, rtol=rtol, atol=atol
+        counted, (0.0, ordered[-1]), initial, method=method, t_eval=ordered, rtol=rtol, atol=atol
     )
     if not solution.success:
         raise RuntimeError(f"the ODE solver stopped: {solution.message} (the flow may be singular or stiff)")

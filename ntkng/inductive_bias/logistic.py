@@ -1,0 +1,89 @@
+"""Binary classification with a linear predictor: margins, gradient and Fisher matrix of the logistic loss."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+
+import numpy as np
+import scipy.optimize
+from jaxtyping import Float
+from scipy.special import expit
+
+from ntkng.families import Bernoulli
+
+__all__ = ["LogisticProblem"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LogisticProblem:
+    """Inputs `X [N d]` with labels `y_n = +-1`, logits `f = X w`, loss `L = (1/N) sum_n log(1 + e^{-y_n f_n})`.
+
+    With the margins `m_n = y_n x_n.w` and the residuals `r_n = sigma(-m_n)`, the gradient is
+    `g = -(1/N) sum_n y_n r_n x_n` and the Fisher matrix `F = X^T S X / N`, `S = diag(p (1 - p))`, is the Hessian.
+
+    Raises:
+        ValueError: shapes do not fit, entries are not finite, or a label is not +-1.
+    """
+
+    X: Float[np.ndarray, "N d"]
+    y: Float[np.ndarray, " N"]
+
+    def __post_init__(self) -> None:
+        X, y = np.asarray(self.X, dtype=np.float64), np.asarray(self.y, dtype=np.float64)
+        if X.ndim != 2 or X.size == 0 or y.shape != X.shape[:1]:
+            raise ValueError(f"expected inputs [N d] and labels [N], got {X.shape} and {y.shape}")
+        if not np.isfinite(X).all() or not np.isin(y, (-1, 1)).all():
+            raise ValueError("inputs must be finite and labels -1 or 1; map labels 0, 1 with 2 * y - 1")
+        object.__setattr__(self, "X", X)
+        object.__setattr__(self, "y", y)
+
+    @property
+    def signed(self) -> Float[np.ndarray, "N d"]:
+        """`Z = diag(y) X`, so that the margins are `Z w`."""
+        return self.y[:, None] * self.X
+
+    @property
+    def targets(self) -> Float[np.ndarray, "N 1"]:
+        """`(1 + y)/2`, the means that the Bernoulli family aims at."""
+        return 0.5 * (1 + self.y[:, None])
+
+    @cached_property
+    def rank(self) -> int:
+        """Numerical rank of `X`."""
+        return int(np.linalg.matrix_rank(self.X))
+
+    @cached_property
+    def separable(self) -> bool:
+        """Whether some `w` has all margins positive (a linear programme decides)."""
+        zero = np.zeros(self.X.shape[1])
+        programme = scipy.optimize.linprog(zero, A_ub=-self.signed, b_ub=-np.ones(len(self.y)), bounds=(None, None))
+        return programme.status == 0
+
+    def margins(self, w: Float[np.ndarray, "*T d"]) -> Float[np.ndarray, "*T N"]:
+        """`m_n = y_n x_n.w`."""
+        return self.weights(w) @ self.signed.T
+
+    def residuals(self, w: Float[np.ndarray, "*T d"]) -> Float[np.ndarray, "*T N"]:
+        """`r_n = sigma(-m_n) = |p_n - t_n|`."""
+        return expit(-self.margins(w))
+
+    def gradient(self, w: Float[np.ndarray, "*T d"]) -> Float[np.ndarray, "*T d"]:
+        """`g = -(1/N) Z^T r`."""
+        return -self.residuals(w) @ self.signed / len(self.y)
+
+    def loss(self, w: Float[np.ndarray, "*T d"]) -> Float[np.ndarray, "*T"]:
+        """`(1/N) sum log(1 + e^{-m_n})`."""
+        return Bernoulli().loss((self.weights(w) @ self.X.T)[..., None], self.targets)
+
+    def fisher(self, w: Float[np.ndarray, " d"]) -> Float[np.ndarray, "d d"]:
+        """`X^T S X / N`."""
+        r = self.residuals(w)
+        return (self.X.T * (r * (1 - r))) @ self.X / len(self.y)
+
+    def weights(self, w: Float[np.ndarray, "*T d"]) -> Float[np.ndarray, "*T d"]:
+        """`w` as float64; raises `ValueError` when its last axis is not `d`."""
+        w = np.asarray(w, dtype=np.float64)
+        if w.shape[-1:] != self.X.shape[1:]:
+            raise ValueError(f"weights must have {self.X.shape[1]} components, got shape {w.shape}")
+        return w
