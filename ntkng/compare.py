@@ -13,8 +13,10 @@ from ntkng.trajectory import Trajectory
 def relative_distance(simulated: Trajectory, predicted: Trajectory, on: str = "train") -> Float[np.ndarray, "*seeds T"]:
     """`|f_t - f_t^closed| / |r_0|` at each time; `r_0` is the residual on the training inputs, for the test set too.
 
+    For cross-entropy, probabilities take the place of the functions, and `r_0 = p_0 - y`.
+
     Raises:
-        ValueError: different times, shapes or targets, or no test functions.
+        ValueError: different times, shapes, losses or targets, or no test functions.
     """
     if on not in ("train", "test"):
         raise ValueError(f"on must be 'train' or 'test', got {on!r}")
@@ -24,12 +26,12 @@ def relative_distance(simulated: Trajectory, predicted: Trajectory, on: str = "t
         np.asarray(simulated.targets), np.asarray(predicted.targets)
     ):
         raise ValueError("the trajectories have different targets; compare runs of one problem")
-    one, other = (simulated.train, predicted.train) if on == "train" else (simulated.test, predicted.test)
-    if one is None or other is None:
-        raise ValueError("a trajectory has no test inputs; give the Problem x_test")
+    if simulated.loss != predicted.loss:
+        raise ValueError(f"the trajectories have different losses, {simulated.loss!r} and {predicted.loss!r}")
+    one, other = simulated.predictions(on), predicted.predictions(on)
     if np.shape(one)[-3:] != np.shape(other)[-3:]:
         raise ValueError(f"shapes do not fit: simulated {np.shape(one)}, predicted {np.shape(other)}")
-    difference = np.linalg.norm(np.asarray(one) - np.asarray(other), axis=(-2, -1))
+    difference = np.linalg.norm(one - other, axis=(-2, -1))
     scale = np.linalg.norm(simulated.residual[..., 0, :, :], axis=(-2, -1))
     return difference / scale[..., None]
 

@@ -3,6 +3,9 @@
 One compiled program holds all steps. Each step runs the network forward, C reverse passes for the backward signals, Grams,
 a solve in data space, and one product per layer for the parameter step: no Jacobian and no `P x P` matrix is formed.
 The step size, the damping, the data and the seed are arguments of the program, so none of them recompiles it.
+
+Losses other than the squared one enter through `ntkng.whitening`: the same step, in other output coordinates. With batches,
+each step sees its batch alone, and the functions are recorded on all inputs.
 """
 
 from __future__ import annotations
@@ -13,17 +16,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from ntkng.fisher.base import Fisher
 from ntkng.kernels.empirical import from_records
 from ntkng.layers import LayerRecord, pullback
 from ntkng.network import Network, Parameters
-from ntkng.precision import in_float64
+from ntkng.precision import AnyArray, in_float64
 from ntkng.problem import Problem
 from ntkng.provenance import provenance
 from ntkng.trajectory import Trajectory
 from ntkng.validation import positive, positive_integer
+from ntkng.whitening import mark, whiten, whiten_kernels, whiten_records
 
 VMAP_BYTES = 2**27  # networks train side by side (vmap) while they fit into this, else one after another
 
@@ -37,7 +42,8 @@ def simulate(
     key: Array | int = 0,
     *,
     step_size: float,
-    steps: int = 10,
+    steps: int | None = None,
+    batches: Int[AnyArray, "steps n"] | None = None,
     seeds: int = 1,
     parameters: Parameters | None = None,
     dtype: Any = jnp.float64,
@@ -47,11 +53,14 @@ def simulate(
     """Train finite networks and record their functions.
 
     Args:
-        problem: network, data and (squared) loss.
+        problem: network, data and loss: squared, or cross-entropy with `F = J^T H J / N`, `H` the loss's Hessian in the
+            logits; the trajectory holds the logits.
         fisher: the approximation.
         key: typed random key (`jax.random.key(0)`) or an integer seed; network `i` is drawn from its i-th split.
         step_size: `eta`.
-        steps: number of steps; the result has `steps + 1` times.
+        steps: number of steps, default 10; the result has `steps + 1` times.
+        batches: indices of the training inputs that each step sees, one row a step (see `ntkng.mini_batch`); `None` is
+            the full batch. The Fisher matrix and the gradient are means over the batch.
         seeds: number of networks, each from its own key.
         parameters: start from these instead (then `seeds` must be 1).
         dtype: of the network: float64, or float32 for throughput.
@@ -63,27 +72,29 @@ def simulate(
         A `Trajectory` with leading axis `seeds`.
 
     Raises:
-        ValueError: a step size that is not positive, a loss other than `"mse"`, and, undamped, kernels at
-            initialisation that are singular (the message names the layer).
+        ValueError: a step size that is not positive, batches that do not fit, and, undamped, kernels at initialisation
+            that are singular (the message names the layer).
     """
-    if problem.loss != "mse":
-        raise ValueError(f"simulate is for the squared loss, got {problem.loss!r}; see ntkng.cross_entropy")
     positive("step_size", step_size)
-    steps = steps if steps == 0 else positive_integer("steps", steps)
+    if batches is not None:
+        batches = check_batches(batches, problem.samples, steps)
+        steps = len(batches)
+    steps = 10 if steps is None else steps if steps == 0 else positive_integer("steps", steps)
     seeds = positive_integer("seeds", seeds)
     data = [None if a is None else jnp.asarray(a, dtype) for a in (problem.x, problem.y, problem.x_test)]
-    run = functools.partial(
-        _train, problem.network, steps=steps, solve_dtype=jnp.dtype(solve_dtype), observe=observe
-    )  # fmt: skip
+    chosen = None if batches is None else jnp.asarray(batches)
+    static = {"steps": steps, "solve_dtype": jnp.dtype(solve_dtype), "observe": observe, "loss": problem.loss}
+    run = functools.partial(_train, problem.network, batches=chosen, **static)
+    first = slice(None) if batches is None else batches[0]
     if parameters is not None:
         if seeds != 1:
             raise ValueError(f"got parameters and seeds = {seeds}; parameters start a single network, use seeds=1")
         start = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), parameters)
-        check_start(problem.network, fisher, start, data[0])
+        check_start(problem, fisher, start, first)
         results = jax.tree.map(lambda leaf: leaf[None], run(fisher, start, *data, step_size))
     else:
         keys = jax.random.split(as_key(key), seeds)
-        check_start(problem.network, fisher, problem.network.init(keys[0], dtype), data[0])
+        check_start(problem, fisher, problem.network.init(keys[0], dtype), first)
         results = _each_seed(run, problem.network, fisher, keys, dtype, data, step_size)
     train, test, displacement, observed = results
     return Trajectory(
@@ -97,6 +108,7 @@ def simulate(
         source="simulation",
         fisher=fisher.name,
         step_size=float(step_size),
+        loss=problem.loss,
     )
 
 
@@ -107,12 +119,41 @@ def as_key(key: Array | int) -> Array:
     return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
 
 
-def check_start(network: Network, fisher: Fisher, parameters: Parameters, x: Array | None) -> None:
+def check_batches(batches: Any, samples: int, steps: int | None = None) -> Int[np.ndarray, "steps n"]:
+    """`batches` as an array of indices, one row a step, no index twice in a row.
+
+    Raises:
+        TypeError: not integers.
+        ValueError: wrong shape, indices out of range or repeated in one batch, or a number of steps that is not `steps`.
+    """
+    array = np.asarray(batches)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"batches must be integers, got dtype {array.dtype}; pass indices of training inputs")
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"batches must have shape [steps, n], got {list(array.shape)}; all batches have one size")
+    if array.min() < 0 or array.max() >= samples:
+        raise ValueError(f"batches must hold indices 0 .. {samples - 1}, got {array.min()} .. {array.max()}")
+    ordered = np.sort(array, axis=1)
+    if (ordered[:, 1:] == ordered[:, :-1]).any():
+        raise ValueError("a batch holds an index twice, which makes its kernels singular; draw without replacement")
+    if steps is not None and steps != len(array):
+        raise ValueError(f"got steps = {steps} and {len(array)} batches; drop steps")
+    return array
+
+
+def check_start(problem: Problem, fisher: Fisher, parameters: Parameters, chosen: Any) -> None:
     """Refuse to train where the first solve is singular: the error names the layer instead of NaN everywhere."""
     from ntkng.kernels import empirical
 
-    assert x is not None
-    fisher.check(empirical(network, parameters, x))
+    dtype = jax.tree.leaves(parameters)[0].dtype
+    x, y = jnp.asarray(problem.x[chosen], dtype), jnp.asarray(problem.y[chosen], dtype)
+    kernels = empirical(problem.network, parameters, x, factors=fisher.needs_factors)
+    outputs = problem.network.apply(parameters, x)
+    if problem.loss == "mse":
+        fisher.at(outputs - y).check(kernels)
+    else:
+        factor, residual = whiten(problem.loss, outputs, y)
+        fisher.at(residual).check(whiten_kernels(kernels, factor))
 
 
 def _each_seed(
@@ -124,19 +165,23 @@ def _each_seed(
     data: list[Any],
     step_size: float,
 ) -> Any:
-    """All networks by vmap when they fit, else in a loop that reuses one program."""
+    """All networks by vmap when they fit, else in a loop that reuses one program.
+
+    On the CPU always the loop: two batched LAPACK calls of one program, side by side, wait for each other in XLA's thread
+    pool for ever (JAX 0.10.2 on two cores, two layers' Cholesky solves), and vmap gains little there.
+    """
     start = jax.eval_shape(lambda key: network.init(key, dtype), keys[0])
     size = 6 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(start))
 
     def one(key: Array) -> Any:
         return run(fisher, network.init(key, dtype), *data, step_size)
 
-    if size * len(keys) <= VMAP_BYTES:
+    if jax.default_backend() != "cpu" and size * len(keys) <= VMAP_BYTES:
         return jax.vmap(one)(keys)
     return jax.tree.map(lambda *parts: jnp.stack(parts), *[one(key) for key in keys])
 
 
-@functools.partial(jax.jit, static_argnames=("network", "steps", "solve_dtype", "observe"))
+@functools.partial(jax.jit, static_argnames=("network", "steps", "solve_dtype", "observe", "loss"))
 def _train(
     network: Network,
     fisher: Fisher,
@@ -146,9 +191,11 @@ def _train(
     x_test: Array | None,
     step_size: Array,
     *,
+    batches: Array | None,
     steps: int,
     solve_dtype: Any,
     observe: Observer | None,
+    loss: str,
 ) -> tuple[Array, Array | None, Array, Mapping[str, Array]]:
     """All steps as one program; returns functions, displacements and observations at all `steps + 1` times."""
     start = parameters
@@ -157,13 +204,25 @@ def _train(
         test = None if x_test is None else network.apply(parameters, x_test)
         return test, distance(parameters, start), {} if observe is None else observe(network, parameters, x)
 
-    def step(parameters: Parameters, _: Any) -> Any:
-        outputs, records = network.linearise(parameters, x)
+    def step(parameters: Parameters, batch: Array | None) -> Any:
+        if batch is None:
+            outputs, records = network.linearise(parameters, x)
+            own, targets = outputs, y
+        else:
+            outputs, targets = network.apply(parameters, x), y[batch]
+            own, records = network.linearise(parameters, x[batch])
         seen = outputs, *look(parameters)
-        return apply_step(network, fisher, parameters, records, outputs - y, step_size, solve_dtype), seen
+        if loss == "mse":
+            residual = own - targets
+        else:
+            factor, residual = whiten(loss, own, targets)
+            records = whiten_records(records, factor)
+        return apply_step(
+            network, fisher, parameters, records, residual, step_size, solve_dtype, is_whitened=loss != "mse"
+        ), seen  # fmt: skip
 
     with jax.default_matmul_precision("highest"):
-        parameters, seen = jax.lax.scan(step, parameters, None, length=steps)
+        parameters, seen = jax.lax.scan(step, parameters, batches, length=steps)
         last = network.apply(parameters, x), *look(parameters)
     return jax.tree.map(lambda path, end: jnp.concatenate([path, end[None]]), seen, last)
 
@@ -176,9 +235,12 @@ def apply_step(
     residual: Float[Array, "N C"],
     step_size: Any,
     solve_dtype: Any = jnp.float64,
+    *,
+    is_whitened: bool = False,
 ) -> Parameters:
-    """`theta - eta (G + rho I)^{-1} J^T r / N`."""
+    """`theta - eta (G + rho I)^{-1} J^T r / N`; records and residual may be whitened (see `ntkng.whitening`)."""
     kernels = from_records(network, tuple(record.astype(solve_dtype) for record in records))
+    kernels = mark(kernels) if is_whitened else kernels
     cotangents = fisher.cotangents(kernels, records, residual)
     parts = []
     for own, record, cotangent in zip(network.split(parameters), records, cotangents, strict=True):

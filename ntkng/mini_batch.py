@@ -1,0 +1,67 @@
+r"""Natural gradient descent on mini-batches.
+
+A step on the batch `b` of `n` samples uses `F_b = J_b^T J_b / n` and moves the function everywhere, on and off the batch, by
+`-eta K(x', x_b) r(x_b)`, `K` the preconditioned kernel of the batch's own layer kernels. On the batch an isotropic
+approximation shrinks the residual by `1 - eta alpha`, to 0 for `eta = 1/alpha`; off the batch, what other batches have fitted is
+disturbed. A sequence of steps is the product of linear maps
+
+    r <- (I - eta K(x, x_b) E_b) r,           E_b the restriction to the batch,
+
+which `ntkng.iterate(..., batches=...)` applies on train and test inputs alike, and `ntkng.simulate(..., batches=...)` does with a
+finite network. For the exact Fisher and `eta = 1` these maps are projections in the kernel's Hilbert space (block Kaczmarz): they
+converge to the interpolant of all data, at a rate below 1 that depends on the angles between batches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ntkng.validation import positive_integer, real_array
+
+
+def shuffled_batches(samples: int, size: int, *, epochs: int = 1, seed: int = 0) -> Int[np.ndarray, "steps n"]:
+    """Batches of equal size that see every sample once an epoch, in random order (up to `samples % size` left out).
+
+    Args:
+        samples: N.
+        size: n, at most N.
+        epochs: how often to shuffle anew.
+        seed: of the order.
+
+    Raises:
+        ValueError: a size above N.
+    """
+    samples, size, epochs = (
+        positive_integer(name, value) for name, value in (("samples", samples), ("size", size), ("epochs", epochs))
+    )
+    if size > samples:
+        raise ValueError(f"size must be at most the number of samples {samples}, got {size}")
+    rng = np.random.default_rng(seed)
+    count = samples // size
+    return np.concatenate([rng.permutation(samples)[: count * size].reshape(count, size) for _ in range(epochs)])
+
+
+def kaczmarz_rate(theta: Float[np.ndarray, "N N"], batches: Int[np.ndarray, "steps n"]) -> float:
+    """By how much one pass over `batches` shrinks the error of the exact Fisher with `eta = 1`, in the kernel's norm.
+
+    The norm of the product of the projections `I - P_b`, `P_b = R_b^T (R_b R_b^T)^{-1} R_b` with `Theta = R R^T`:
+    `|r_pass|_{Theta^{-1}} <= rate |r_0|_{Theta^{-1}}`. (C = 1, or independent outputs.)
+
+    Args:
+        theta: the NTK on the training inputs, nonsingular.
+        batches: that together hold every sample.
+
+    Raises:
+        ValueError: some sample is in no batch (the rate is 1 then).
+    """
+    theta, batches = real_array("theta", theta, 2).astype(float), np.asarray(batches)
+    missing = sorted(set(range(len(theta))) - set(batches.ravel().tolist()))
+    if missing:
+        raise ValueError(f"no batch holds the samples {missing[:5]}; the error there does not shrink")
+    root = np.linalg.cholesky(theta)
+    product = np.eye(len(theta))
+    for batch in batches:
+        span, _ = np.linalg.qr(root[batch].T)
+        product = product - span @ (span.T @ product)
+    return float(np.linalg.norm(product, 2))
