@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -23,7 +24,9 @@ class Network:
         input_shape: shape of one input, without the batch axis.
         outputs: C, the number of outputs.
         tags: the parametrised layers in order of execution.
-        dimensions: per layer `(K, M)`: length of its augmented input (with bias), and its number of units.
+        dimensions: per layer `(K, M)`: length of its augmented input (with bias), and its number of units; `(0, 0)` for
+            layers without one weight matrix.
+        positions: per layer S, the number of positions of its output: 1, or the product of the spatial axes.
         output_layer: index of the layer whose output is the network's output, or `None` where something follows.
     """
 
@@ -37,7 +40,7 @@ class Network:
         Raises:
             TypeError: a plain neural-tangents triple or something else that is no `ntkng.stax` layer.
             ValueError: outputs that are not `[N, C]`, a network without parameters, or with parameters outside the
-                tagged layers.
+                tagged layers, or layers whose batch axis is not the first.
         """
         self.layer = stax.require_layer(layer, "Network")
         shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
@@ -71,8 +74,18 @@ class Network:
         self._order = [marker.index for marker in leaves]  # position in the pytree -> order of execution
         markers = sorted(leaves, key=lambda marker: marker.index)
         self.tags = tuple(marker.tag for marker in markers)
+        for name, tag in zip(self.layer_names(), self.tags, strict=True):
+            _require_leading_batch(name, tag)
         self.dimensions = tuple(_dimensions(marker) for marker in markers)
-        self.output_layer = self._find_output_layer()
+        recorded = self._record(1, jnp.float32)
+        self.output_layer = recorded.output_layer
+        sizes = [math.prod(shape) for shape in recorded.output_shapes]
+        self.positions = tuple(size // _units(marker) for size, marker in zip(sizes, markers, strict=True))
+        if 0 in self.positions:
+            name = self.layer_names()[self.positions.index(0)]
+            raise ValueError(
+                f"layer {name} has no output positions left; use larger inputs, smaller filters or padding"
+            )
 
     def __repr__(self) -> str:
         kinds = ", ".join(tag.kind for tag in self.tags)
@@ -145,15 +158,12 @@ class Network:
     def _output_shapes(self, samples: int, dtype: Any) -> list[tuple[int, ...]]:
         return self._record(samples, dtype).output_shapes
 
-    def _find_output_layer(self) -> int | None:
-        return self._record(1, jnp.float32).output_layer
-
     def _record(self, samples: int, dtype: Any) -> tape.FiniteTape:
         """Shapes only: a tape of an abstract evaluation."""
         recorded = tape.FiniteTape()
 
         def run(key: Array, x: Array) -> Array:
-            _, parameters = self.layer.init_fn(key, (1, *self.input_shape))
+            parameters = self.init(key, dtype)
             with tape.running(recorded):
                 outputs = self.apply(parameters, x)
             recorded.finish(outputs)
@@ -163,10 +173,27 @@ class Network:
         return recorded
 
 
+def _require_leading_batch(name: str, tag: tape.Tag) -> None:
+    numbers = tag.arguments.get("dimension_numbers") or ("N", "", "N")
+    axes = [tag.arguments.get("batch_axis", 0), numbers[0].index("N"), numbers[2].index("N")]
+    if any(axes):
+        raise ValueError(
+            f"layer {name} has batch axis {max(axes)}, expected 0: samples come first in every array of ntkng"
+        )
+
+
 def _dimensions(marker: tape.Marker) -> tuple[int, int]:
     """`(K, M)` of a layer whose parameters are weights and bias; 0 where the notion does not apply."""
     if marker.tag.kind not in ("Dense", "Conv", "ConvTranspose"):
         return 0, 0
     weights, bias = marker.parameters
-    units = marker.tag.arguments["out_dim" if marker.tag.kind == "Dense" else "out_chan"]
+    units = _units(marker)
     return weights.size // units + (bias is not None), units
+
+
+def _units(marker: tape.Marker) -> int:
+    """M, the number of output channels of the finite layer."""
+    arguments = marker.tag.arguments
+    name = {"Dense": "out_dim", "GlobalSelfAttention": "n_chan_out"}.get(marker.tag.kind, "out_chan")
+    is_standard = arguments.get("parameterization", "ntk").lower() == "standard"
+    return arguments[name] * (arguments["s"][1] if is_standard else 1)

@@ -78,6 +78,15 @@ def _dense_apply(arguments: dict[str, Any], apply_fn: Callable[..., Any]) -> Cal
     return apply
 
 
+def _keep_precision(apply_fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The scale of a convolution is a NumPy float64, which would turn float32 outputs into float64."""
+
+    def apply(parameters: Any, inputs: Any, **kwargs: Any) -> Any:
+        return apply_fn(parameters, inputs, **kwargs).astype(inputs.dtype)
+
+    return apply
+
+
 def _tagged(name: str) -> Callable[..., Layer]:
     constructor = getattr(_stax, name)
     signature = inspect.signature(constructor)
@@ -88,8 +97,7 @@ def _tagged(name: str) -> Callable[..., Layer]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         arguments = dict(bound.arguments)
-        if name == "Dense":
-            apply_fn = _dense_apply(arguments, apply_fn)
+        apply_fn = _dense_apply(arguments, apply_fn) if name == "Dense" else _keep_precision(apply_fn)
         return _tag(_tape.Tag(name, arguments, apply_fn), init_fn, kernel_fn)
 
     return construct

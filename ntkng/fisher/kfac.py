@@ -1,6 +1,6 @@
 r"""K-FAC: each layer's block is a Kronecker product of an input factor and a backward factor.
 
-Layer l's block is `(B_l + rho_B I) kron (A_{l-1} + rho_A I)` with the factors `A = a^T a / N` (`K x K`) and
+Layer l's block is `(B + rho_B I) kron (A + rho_A I)`. Without positions the factors are `A = a^T a / N` (`K x K`) and
 `B = delta^T delta / N` (`M x M`, summed over outputs). In function space, by Woodbury, only Grams appear:
 
     K(x', x) = N sum_l (P'_A kron 1_{C x C}) o P'_B,
@@ -9,6 +9,16 @@ Layer l's block is `(B_l + rho_B I) kron (A_{l-1} + rho_A I)` with the factors `
 (`o`: elementwise; `A`, `B` here the `N x N` and `N C x N C` Grams; Karakida and Osawa 2020, section 4.3). Undamped, with
 nonsingular Grams of the hidden layers, each hidden layer gives `N I`. The output layer's true factor is `B_L = I_C`, and it
 gives `I`, so `alpha = N (L - 1) + 1`; the paper scales that factor to `I_C / N`, so that `alpha = N L`.
+
+A layer whose weights are shared over S positions (Conv, or Dense with spatial axes) has the gradient
+`J[(n, c)] = sum_s delta[n, c, s] (outer) a[n, s]`, which is no Kronecker product, and two conventions are in use:
+
+- `"expand"` (KFC, Grosse and Martens 2016): positions count as samples, `A = sum_{n,s} a a^T / N` and
+  `B = sum_{n,c,s} delta delta^T / (N S)`. Then `K_l = N S sum_{s,s'} (P'_A kron 1) o P'_B` with Grams over samples and
+  positions; it is `N S^2 I` only if these are nonsingular, which takes `N S <= K` and `N C S <= M`;
+- `"reduce"` (Eschenhagen et al. 2023): `a` is averaged, `delta` summed over positions first. `K` is not isotropic.
+
+So with shared weights isotropy is the exception: `predicted_alpha` is `None`, and `kernel(...)` has the spectrum.
 """
 
 from __future__ import annotations
@@ -22,12 +32,17 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.conditioning import Conditioning, inspect
+from ntkng.fisher import kronecker
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.dense import DenseLayer
-from ntkng.fisher.solves import project, pseudo_inverse, solve
+from ntkng.fisher.kfac_step import cotangent
+from ntkng.fisher.solves import pseudo_inverse
 from ntkng.kernels.kernels import Kernels, LayerKernels, sum_
-from ntkng.layers.affine import kronecker_gram
+from ntkng.layers.affine_gram import kronecker_gram
 from ntkng.layers.record import LayerRecord
+from ntkng.precision import is_concrete
+
+LEVERAGE = 1e-8  # differences of leverages up to which they count as equal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +57,16 @@ class KFAC(Fisher):
             `alpha = N L`.
         singular: what to do undamped with a singular factor: `"raise"` an error, or use its `"pseudo-inverse"` (then
             `K` is not isotropic in general).
+        sharing: convention for layers with positions, `"expand"` or `"reduce"`.
     """
 
     split: Literal["pi", "equal"] = "pi"
     last_layer: Literal["fisher", "paper"] = "fisher"
     singular: Literal["raise", "pseudo-inverse"] = "raise"
+    sharing: Literal["expand", "reduce"] = "expand"
 
-    reference = ("karakida-osawa-2020", "martens-grosse-2015")
+    needs_factors = True
+    reference = ("karakida-osawa-2020", "martens-grosse-2015", "grosse-martens-2016", "eschenhagen-2023")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,90 +74,155 @@ class KFAC(Fisher):
             ("split", ("pi", "equal")),
             ("last_layer", ("fisher", "paper")),
             ("singular", ("raise", "pseudo-inverse")),
+            ("sharing", ("expand", "reduce")),
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
 
+    @property
+    def is_pseudo(self) -> bool:
+        """Whether pseudo-inverses are used."""
+        return self.singular == "pseudo-inverse" and not self.is_damped
+
     # -- theory ------------------------------------------------------------------------------------------------------
 
     def predicted_alpha(self, kernels: Kernels) -> float | None:
-        """`N (L - 1) + 1` or `N L`, undamped and where all factors are nonsingular."""
-        if self.is_damped or self.singular == "pseudo-inverse":
+        """`N (L - 1) + 1` or `N L`, undamped and where all factors are nonsingular; see the module for shared weights.
+
+        With pseudo-inverses the hidden layer of input rank `d` contributes `d` where the leverages of the samples are equal
+        (see `ntkng.forster`). Where they are not there is no `alpha`, as in other output coordinates (cross-entropy).
+        """
+        if self.is_damped or any(layer.is_whitened_output for layer in kernels.layers):
+            return None
+        if self.is_pseudo:
+            return self._alpha_by_leverages(kernels) if is_concrete(kernels) else None
+        if any(layer.positions > 1 for layer in kernels.layers) and not self._is_regular(kernels):
             return None
         return sum(
-            self._output_scale(kernels.samples) if layer.is_output else kernels.samples for layer in kernels.layers
+            self._output_scale(kernels.samples) if layer.is_output else kernels.samples * layer.positions**2
+            for layer in kernels.layers
         )
 
+    def _alpha_by_leverages(self, kernels: Kernels) -> float | None:
+        """Sum over layers of `N diag(A A^+)`, where that is constant and every other factor is nonsingular."""
+        total = 0.0
+        for layer in kernels.layers:
+            inner, backward = (np.asarray(gram.train) for gram in _grams(layer))
+            if layer.positions > 1:
+                return None
+            leverages = np.diag(inner @ np.asarray(pseudo_inverse(jnp.asarray(inner))))
+            least = 1 - LEVERAGE if layer.is_output else leverages.mean() - LEVERAGE
+            is_even = leverages.min() > least and leverages.max() < leverages.mean() + LEVERAGE
+            if not is_even or not (layer.is_output or not inspect("B", backward).is_singular):
+                return None
+            total += self._output_scale(kernels.samples) if layer.is_output else kernels.samples * leverages.mean()
+        return float(total)
+
+    def _is_regular(self, kernels: Kernels) -> bool:
+        """Whether the Grams over samples and positions are all nonsingular."""
+        if self.sharing == "reduce" or not is_concrete(kernels):
+            return False
+        return not any(found.is_singular for found in self.inspect(kernels))
+
     def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:
-        layers = [self._layer(layer, kernels) for layer in kernels.layers]
-        train = sum_(train for train, _ in layers)
+        train = sum_(self._layer(layer, kernels, "train") for layer in kernels.layers)
         train = (train + train.T) / 2
-        return train, None if layers[0][1] is None else sum_(cross for _, cross in layers)
+        if kernels.layers[0].theta.cross is None:
+            return train, None
+        return train, sum_(self._layer(layer, kernels, "cross") for layer in kernels.layers)
 
-    def _layer(self, layer: LayerKernels, kernels: Kernels) -> tuple[Array, Array | None]:
-        inner, backward = _factors(layer)
-        shift_inner, shift_backward = self._shifts(layer, kernels)
-        parts = [(inner.train, backward.train)]
-        if inner.cross is not None and backward.cross is not None:
-            parts.append((inner.cross, backward.cross))
-        results: list[Array | None] = []
-        for inner_part, backward_part in parts:
-            first = self._project(inner_part, inner.train, shift_inner)
-            if layer.is_output:
-                second = backward_part / (kernels.samples * (1 + shift_backward / kernels.samples))
-                scale: float = kernels.samples * self._output_scale(kernels.samples)
-            else:
-                second = self._project(backward_part, backward.train, shift_backward)
-                scale = kernels.samples
-            results.append(scale * kronecker_gram(first, second))
-        return results[0], results[1] if len(results) == 2 else None  # type: ignore[return-value]
+    def _layer(self, layer: LayerKernels, kernels: Kernels, which: Literal["train", "cross"]) -> Array:
+        inner, backward = _grams(layer)
+        samples, positions = kernels.samples, layer.positions
+        rho_inner, rho_backward = self._dampings(layer, kernels)
+        inner_part, backward_part = getattr(inner, which), getattr(backward, which)
+        if self._is_reduced(layer):
+            first = kronecker.reduced_form(inner_part, inner.train, positions, False, samples, rho_inner)
+            second = kronecker.reduced_form(backward_part, backward.train, positions, True, samples, rho_backward)
+            return kronecker_gram(first, second, positions) / samples
+        first = kronecker.expanded_form(inner_part, inner.train, samples, rho_inner, self.is_pseudo)
+        if layer.is_output:  # delta is the identity: the factor is I_C, or I_C / N
+            second = self._output_scale(samples) * backward_part / (1 + rho_backward)
+        else:
+            # the C x C factor of whitened outputs is inverted on its range, though their Gram has rank C at most
+            divisor, pseudo = samples * positions, self.is_pseudo or layer.is_whitened_output
+            second = kronecker.expanded_form(backward_part, backward.train, divisor, rho_backward, pseudo)
+            second = second * (self._output_scale(samples) if layer.is_whitened_output else 1)
+        return kronecker_gram(first, second, positions) / samples
 
-    def _project(self, cross: Array, gram: Array, shift: Any) -> Array:
-        if self.singular == "pseudo-inverse" and not self.is_damped:
-            return cross @ pseudo_inverse(gram)
-        return project(cross, gram, shift)
-
-    def _solve(self, gram: Array, shift: Any, right: Array) -> Array:
-        if self.singular == "pseudo-inverse" and not self.is_damped:
-            return pseudo_inverse(gram) @ right
-        return solve(gram, shift, right)
+    def _is_reduced(self, layer: LayerKernels) -> bool:
+        return self.sharing == "reduce" and layer.positions > 1
 
     def _output_scale(self, samples: int) -> int:
         return 1 if self.last_layer == "fisher" else samples
 
-    def _shifts(self, layer: LayerKernels, kernels: Kernels) -> tuple[Any, Any]:
-        """`N rho_A` and `N rho_B`."""
+    def _dampings(self, layer: LayerKernels, kernels: Kernels) -> tuple[Any, Any]:
+        """`rho_A` and `rho_B`, from the traces of the factors."""
         if not self.is_damped:
             return 0, 0
-        inner, backward = _factors(layer)
-        trace_inner = jnp.trace(inner.train) / kernels.samples
+        inner, backward = (gram.train for gram in _grams(layer))
+        traces = [jnp.trace(inner), jnp.trace(backward)]
+        divisors = [kernels.samples, kernels.samples * layer.positions]
+        if self._is_reduced(layer):
+            traces = [
+                _reduced(inner, layer.positions, False).trace(),
+                _reduced(backward, layer.positions, True).trace(),
+            ]
+            divisors = [kernels.samples, kernels.samples]
         # at infinite width the stored Gram is that of one of the C independent outputs
-        trace_backward = jnp.trace(backward.train) * (kernels.outputs // kernels.block) / kernels.samples
-        rho_inner, rho_backward = self.factor_damping(trace_inner, trace_backward, layer.dimensions)
-        return kernels.samples * rho_inner, kernels.samples * rho_backward
+        traces[1] = traces[1] * (kernels.outputs // kernels.block)
+        return self.factor_damping(traces[0] / divisors[0], traces[1] / divisors[1], layer.dimensions)
 
     def factor_damping(self, trace_inner: Any, trace_backward: Any, dimensions: tuple[int, int]) -> tuple[Any, Any]:
-        """`(rho_A, rho_B)` from the traces of the factors `a^T a / N` and `delta^T delta / N` and their sizes `(K, M)`."""
+        """`(rho_A, rho_B)` from the traces of the `K x K` and `M x M` factors, and `(K, M)`; `(0, 0)` undamped."""
+        if not self.is_damped:
+            return 0, 0
         root = self.damping**0.5
         if self.split == "equal":
             return root, root
         pi = ((trace_inner / dimensions[0]) / (trace_backward / dimensions[1])) ** 0.5
         return pi * root, root / pi
 
+    # -- conditioning ------------------------------------------------------------------------------------------------
+
+    def check(self, kernels: Kernels) -> None:
+        """Refuse undamped use where `K` would not be isotropic, or not defined (see `singular`)."""
+        if not self.is_damped and not self.is_pseudo:
+            for layer in kernels.layers:
+                if self._is_reduced(layer):
+                    raise ValueError(
+                        f"undamped K-FAC with sharing='reduce' is not defined for layer {layer.name}: its gradients have "
+                        "parts on which the reduced factors vanish; use damping > 0 or singular='pseudo-inverse'"
+                    )
+        super().check(kernels)
+
     def inspect(self, kernels: Kernels) -> tuple[Conditioning, ...]:
-        """Every `A + N rho_A I`, and `B + N rho_B I` of the layers before the output."""
-        if self.singular == "pseudo-inverse" and not self.is_damped:
+        """Every `A + N rho_A I`, and `B + N rho_B I` of the layers before the output (`N S` with positions)."""
+        if self.is_pseudo:
             return ()
         found = []
         for layer in kernels.layers:
-            inner, backward = _factors(layer)
-            shifts = self._shifts(layer, kernels)
-            found.append(_inspect("input Gram A", layer, inner.train, shifts[0]))
-            if not layer.is_output:
-                found.append(_inspect("backward Gram B", layer, backward.train, shifts[1]))
+            grams, divisors = [gram.train for gram in _grams(layer)], [kernels.samples] * 2
+            if self._is_reduced(layer):
+                grams = [
+                    _reduced(gram, layer.positions, total) for gram, total in zip(grams, (False, True), strict=True)
+                ]
+            else:
+                divisors[1] *= layer.positions
+            shifts = [n * rho for n, rho in zip(divisors, self._dampings(layer, kernels), strict=True)]
+            found.append(_inspect("input Gram A", layer, grams[0], shifts[0]))
+            if not layer.is_output and (self.is_damped or not layer.is_whitened_output):
+                found.append(_inspect("backward Gram B", layer, grams[1], shifts[1]))
         return tuple(found)
 
     def _remedy(self, kernels: Kernels) -> str:
+        if any(layer.positions > 1 for layer in kernels.layers):
+            return (
+                "with weights shared over S positions K-FAC is isotropic only if N S <= the length of a patch and "
+                f"N C S <= the number of channels (got N = {kernels.samples}, C = {kernels.outputs}, S = "
+                f"{max(layer.positions for layer in kernels.layers)}), which ordinary networks violate: use damping > 0, "
+                "or singular='pseudo-inverse', and look at the spectrum of K; BlockDiagonal is isotropic for this network"
+            )
         return (
             "K-FAC is isotropic only if N <= rank of each layer's inputs and N C <= the hidden widths "
             f"(got N = {kernels.samples}, C = {kernels.outputs}): use fewer samples, a bias (one more dimension), wider "
@@ -151,23 +234,11 @@ class KFAC(Fisher):
     def cotangents(
         self, kernels: Kernels, records: Sequence[LayerRecord], residual: Float[Array, "N C"]
     ) -> tuple[Any, ...]:
-        """`D_l = N delta^T (B + N rho_B I)^{-1} R (A + N rho_A I)^{-1}`, `R` the residuals on the samples' own columns."""
-        pairs = zip(kernels.layers, records, strict=True)
-        return tuple(self._cotangent(layer, record, kernels, residual) for layer, record in pairs)
-
-    def _cotangent(self, layer: LayerKernels, record: LayerRecord, kernels: Kernels, residual: Array) -> Array:
-        inner, backward = _factors(layer)
-        samples, outputs = residual.shape
-        shift_inner, shift_backward = self._shifts(layer, kernels)
-        residual = residual.astype(inner.train.dtype)
-        if layer.is_output:  # delta is the identity, B = I_C: the backward solve is a division
-            coefficients = self._solve(inner.train, shift_inner, residual) / (1 + shift_backward / samples)
-            return (self._output_scale(samples) * coefficients).astype(record.deltas.dtype)
-        inverse = self._solve(inner.train, shift_inner, jnp.eye(samples, dtype=inner.train.dtype))
-        weighted = (residual[:, :, None] * inverse[:, None, :]).reshape(samples * outputs, samples)
-        solved = samples * self._solve(backward.train, shift_backward, weighted)
-        deltas = record.deltas.reshape(samples * outputs, -1)
-        return jnp.matmul(solved.T.astype(deltas.dtype), deltas, precision="highest")
+        """`D_l` with `D_l^T a = (B + rho_B I)^{-1} (sum_n r delta (outer) a / N) (A + rho_A I)^{-1}`, each factor inverted by
+        the smaller of its two systems (see `ntkng.fisher.kfac_step`)."""
+        return tuple(
+            cotangent(self, layer, record, residual) for layer, record in zip(kernels.layers, records, strict=True)
+        )
 
     def dense(self, layers: Sequence[DenseLayer], samples: int) -> Float[np.ndarray, "P P"]:
         """Block-diagonal matrix of `(B + rho_B I) kron (A + rho_A I)`, `M x M` and `K x K` factors."""
@@ -175,26 +246,29 @@ class KFAC(Fisher):
 
         blocks = []
         for layer in layers:
-            if layer.features is None or layer.deltas is None:
-                raise ValueError("K-FAC needs the factors of every layer, got a layer with a Jacobian only")
-            inner = layer.features.T @ layer.features / samples
-            backward = layer.deltas.T @ layer.deltas / samples
-            if self.is_damped:
-                sizes = (len(inner), len(backward))
-                rho_inner, rho_backward = self.factor_damping(np.trace(inner), np.trace(backward), sizes)
-                inner, backward = inner + rho_inner * np.eye(sizes[0]), backward + rho_backward * np.eye(sizes[1])
+            inner, backward = layer.kronecker_factors(samples, reduce=self.sharing == "reduce")
+            sizes = (len(inner), len(backward))
+            rho_inner, rho_backward = self.factor_damping(np.trace(inner), np.trace(backward), sizes)
+            inner, backward = inner + rho_inner * np.eye(sizes[0]), backward + rho_backward * np.eye(sizes[1])
             if layer.is_output:
                 backward = backward / self._output_scale(samples)
             blocks.append(np.kron(backward, inner))
         return np.asarray(scipy.linalg.block_diag(*blocks))
 
 
-def _factors(layer: LayerKernels) -> tuple[Any, Any]:
-    if layer.inner is None or layer.backward is None:
-        raise ValueError(
-            f"K-FAC needs Kronecker factors, which layer {layer.name} has not; use BlockDiagonal for this network"
-        )
-    return layer.inner, layer.backward
+def _reduced(gram: Array, positions: int, total: bool) -> Array:
+    half = kronecker.reduce_rows(jnp.asarray(gram), positions, total)
+    return kronecker.reduce_rows(half.T, positions, total)
+
+
+def _grams(layer: LayerKernels) -> tuple[Any, Any]:
+    if layer.inner is not None and layer.backward is not None:
+        return layer.inner, layer.backward
+    if layer.positions > 1 and layer.dimensions != (0, 0):
+        fix = "compute the kernels with factors=True"
+    else:
+        fix = "use BlockDiagonal for this network"
+    raise ValueError(f"K-FAC needs Kronecker factors, which these kernels do not have for layer {layer.name}; {fix}")
 
 
 def _inspect(what: str, layer: LayerKernels, gram: Any, shift: Any) -> Conditioning:

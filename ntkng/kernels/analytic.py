@@ -3,12 +3,15 @@ r"""Layer kernels at infinite width, for any graph of `ntkng.stax` layers, from 
 Every kernel map is affine in the incoming NTK, `NTK_out = D(NTK_in) + own`, where `own` comes from the layer's own
 parameters (`own = A_{l-1}` for a dense layer). Hence `Theta = sum_l D_L ... D_{l+1}(own_l)`, and the reverse derivative of
 `sum(Theta)` by a perturbation of layer l's outgoing NTK is its backward Gram `B_l`; then
-`Theta_l = own_l o B_l`, summed over positions. For a multilayer perceptron these are
+`Theta_l = own_l o B_l`, summed over pairs of positions. For a multilayer perceptron these are
 `B_L = 1 1^T`, `B_l = sigma_w^2 B_{l+1} o E[phi'(u_l) phi'(u_l)^T]`, `Theta_l = A_{l-1} o B_l` (Karakida and Osawa 2020, section 3).
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import math
 from typing import Any
 
 import jax
@@ -16,23 +19,31 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels
+from ntkng.kernels.tiles import in_tiles
+from ntkng.kernels.unit_sampling import attach, sample_units
+from ntkng.kernels.units import UnitSampling
+from ntkng.layers.affine import has_factors
 from ntkng.network import Network
-from ntkng.precision import AnyArray, in_float64, is_concrete
+from ntkng.precision import in_float64, is_concrete
 from ntkng.tape import KernelTape, running
 from ntkng.validation import positive_integer
 
-DENSE = "Dense"
+MEMORY = 2**30
+WORKING_COPIES = 10  # arrays of the size of a layer's own term that are alive at once, per layer (measured, rounded up)
 
 
 @in_float64
 def analytic(
     network: Network,
-    x: Float[AnyArray, "N *input"],
-    x_test: Float[AnyArray, "M *input"] | None = None,
+    x: Float[Array, "N *input"],
+    x_test: Float[Array, "M *input"] | None = None,
     *,
     dtype: Any = jnp.float64,
     rows: int | None = None,
+    memory: int = MEMORY,
+    factors: bool = False,
     test_covariance: bool = False,
+    units: UnitSampling | None = None,
 ) -> Kernels:
     """Infinite-width kernels of every parametrised layer.
 
@@ -40,27 +51,39 @@ def analytic(
         network: the architecture; its hidden widths play no role here in the NTK parametrisation.
         x: training inputs.
         x_test: test inputs, or `None`.
-        dtype: of the computation.
-        rows: compute this many rows at a time, to bound memory; `None` takes all at once. Any number will do.
+        dtype: of the computation, float64 or float32.
+        rows: side of the tiles in which the kernels are computed; `None` chooses it so that a tile fits into `memory`.
+        memory: bytes for intermediate results, beside the result itself.
+        factors: also keep `A` and `B` of layers with positions, `[N S, N S]` each, which `KFAC` needs. Those of layers
+            without positions are always there.
         test_covariance: also compute the NNGP kernel among test inputs, `[M, M]`, which ensembles need.
+        units: also sample the units of every hidden layer, which `UnitWise` needs; for multilayer perceptrons.
 
     Returns:
         `Kernels` with `[N, N]` and `[M, N]` Grams (outputs are independent; see `ntkng.kernels.kernels`).
 
     Raises:
-        ValueError: inputs that do not fit the network, or are not finite.
+        ValueError: inputs that do not fit the network, or are not finite; units of a network that is no multilayer
+            perceptron.
     """
-    x = check_inputs(network, "x", x, dtype)
-    train = _in_rows(network, x, None, rows)
-    cross = None
-    if x_test is not None:
-        cross = _in_rows(network, check_inputs(network, "x_test", x_test, dtype), x, rows)
-    nngp_test = None
-    if test_covariance:
-        if x_test is None:
-            raise ValueError("test_covariance needs test inputs, got x_test=None; pass x_test")
-        nngp_test = _nngp(network, check_inputs(network, "x_test", x_test, dtype))
-    return _assemble(network, x.shape[0], train, cross, nngp_test)
+    if test_covariance and x_test is None:
+        raise ValueError("test_covariance needs test inputs, got x_test=None; pass x_test")
+    # neural-tangents computes in the widest type available
+    with contextlib.nullcontext() if jnp.dtype(dtype) == jnp.float64 else jax.enable_x64(False):
+        x = check_inputs(network, "x", x, dtype)
+        x_test = None if x_test is None else check_inputs(network, "x_test", x_test, dtype)
+        side = tile_side(network, x, factors, memory) if rows is None else positive_integer("rows", rows)
+        evaluate = functools.partial(_layerwise, network, factors=factors)
+        train = in_tiles(evaluate, x, None, side)
+        cross = None if x_test is None else in_tiles(evaluate, x_test, x, side)
+        nngp_test = None
+        if test_covariance and x_test is not None:
+            nngp_test = in_tiles(functools.partial(_nngp, network), x_test, None, side)
+        kernels = _assemble(network, x.shape[0], train, cross, nngp_test)
+    if units is None:
+        return kernels
+    joint = kernels if x_test is None else analytic(network, jnp.concatenate([x, x_test]), memory=memory)
+    return attach(kernels, sample_units(network, joint, x.shape[0], units))
 
 
 def check_inputs(network: Network, name: str, x: Any, dtype: Any) -> Array:
@@ -76,58 +99,90 @@ def check_inputs(network: Network, name: str, x: Any, dtype: Any) -> Array:
     return array
 
 
-def layerwise(
-    network: Network, x1: Array, x2: Array | None, diagonal: Any = None
-) -> tuple[Array, list[tuple[Array, Array, Array]]]:
-    """NNGP and, per layer, `(Theta_l, own_l, B_l)` on one block; differentiable and compilable.
+def tile_side(network: Network, x: Float[Array, "N *input"], factors: bool, memory: int) -> int:
+    """The largest side of a tile whose intermediate results take at most `memory` bytes, by estimate."""
+    two = jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype)
+    tape = KernelTape()
+    jax.eval_shape(lambda x: _propagate(network, x, None, tape, factors), two)
+    largest = 1 + max(math.prod(own.shape[2:]) for own in tape.own)
+    per_pair = sum(math.prod(own.shape[2:]) for own in tape.own) + largest
+    return max(1, int((memory / (WORKING_COPIES * per_pair * x.dtype.itemsize)) ** 0.5))
 
+
+def layerwise(
+    network: Network, x1: Array, x2: Array | None, diagonal: Any = None, *, factors: bool = False
+) -> tuple[Array, list[tuple[Array, Array | None, Array | None]]]:
+    """NNGP and, per layer, `(Theta_l, A_l, B_l)` on one tile; differentiable and compilable.
+
+    `A_l` and `B_l` are `[n1, n2]`, with positions `[n1, n2, S, S]` or, unless `factors`, `None`.
     `diagonal`: column of the first row's own sample, where rows and columns are the same inputs (see `KernelTape`).
     """
+    reversed_: list[bool] = []
 
     def total(perturbations: Any) -> tuple[Array, Any]:
-        with running(KernelTape(perturbations, diagonal)) as tape:
-            kernel = network.layer.kernel_fn(x1, x2, ("nngp", "ntk"))
+        tape = KernelTape(perturbations, diagonal)
+        kernel = _propagate(network, x1, x2, tape, factors)
+        reversed_[:] = tape.reversed_
         return kernel.ntk, (kernel.nngp, tape.own)
 
     _, (_, own) = jax.eval_shape(lambda: total(None))
     zeros = [jnp.zeros(o.shape, o.dtype) for o in own]
     ntk, pull, (nngp, own) = jax.vjp(total, zeros, has_aux=True)
     (backward,) = pull(jnp.ones_like(ntk))
-    return nngp, [
-        ((o * b).sum(axis=tuple(range(2, o.ndim))), o, b) for o, b in zip(own, backward, strict=True)
-    ]  # fmt: skip
+    layers = []
+    for tag, o, b, is_reversed in zip(network.tags, own, backward, reversed_, strict=True):
+        theta = (o * b).sum(axis=tuple(range(2, o.ndim)))
+        if has_factors(tag.kind) and (factors or o.ndim == 2):
+            layers.append((theta, *(_flatten_positions(part, is_reversed) for part in (o, b))))
+        else:
+            layers.append((theta, None, None))
+    return nngp, layers
 
 
-_layerwise = jax.jit(layerwise, static_argnums=0)
+def _propagate(network: Network, x1: Array, x2: Array | None, tape: KernelTape, factors: bool) -> Any:
+    # factors need all pairs of positions, also where the NTK depends on equal positions alone
+    with running(tape):
+        return network.layer.kernel_fn(x1, x2, ("nngp", "ntk"), diagonal_spatial=False if factors else None)
 
 
-def _in_rows(network: Network, x1: Array, x2: Array | None, rows: int | None) -> Any:
-    """`layerwise` in blocks of rows, the last one padded so that a single program is compiled."""
-    if rows is None or positive_integer("rows", rows) >= x1.shape[0]:
-        return _layerwise(network, x1, x2, 0 if x2 is None else None)
-    blocks = []
-    for start in range(0, x1.shape[0], rows):
-        block = x1[start : start + rows]
-        missing = rows - block.shape[0]
-        padded = jnp.concatenate([block, x1[:missing]]) if missing else block
-        part = _layerwise(network, padded, x1 if x2 is None else x2, start if x2 is None else None)
-        blocks.append(jax.tree.map(lambda leaf, keep=block.shape[0]: leaf[:keep], part))
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *blocks)
+_layerwise = jax.jit(layerwise, static_argnums=0, static_argnames="factors")
 
 
-def _nngp(network: Network, x: Array) -> Array:
-    return network.layer.kernel_fn(x, None, "nngp")
+@functools.partial(jax.jit, static_argnums=0)
+def _nngp(network: Network, x1: Array, x2: Array | None, diagonal: Any) -> Array:
+    del diagonal
+    return network.layer.kernel_fn(x1, x2, "nngp")
+
+
+def _flatten_positions(gram: Array, is_reversed: bool) -> Array:
+    """`[n1, n2, H, H', W, W']` (or `W, W', H, H'`) as `[n1, n2, S, S']`."""
+    if gram.ndim == 2:
+        return gram
+    first, second = list(range(2, gram.ndim, 2)), list(range(3, gram.ndim, 2))
+    if is_reversed:
+        first, second = first[::-1], second[::-1]
+    positions = math.prod(gram.shape[axis] for axis in first)
+    return gram.transpose(0, 1, *first, *second).reshape(*gram.shape[:2], positions, positions)
 
 
 def _assemble(network: Network, samples: int, train: Any, cross: Any, nngp_test: Array | None) -> Kernels:
     layers = []
-    for index, (name, tag) in enumerate(zip(network.layer_names(), network.tags, strict=True)):
-        theta, own, backward = (
-            Gram(part, None if cross is None else cross[1][index][i]) for i, part in enumerate(train[1][index])
+    for index, name in enumerate(network.layer_names()):
+        own_cross = (None, None, None) if cross is None else cross[1][index]
+        theta, inner, backward = (
+            None if part is None else Gram(_matrix(part), None if other is None else _matrix(other))
+            for part, other in zip(train[1][index], own_cross, strict=True)
         )
-        has_factors = tag.kind == DENSE and own.train.ndim == 2
-        factors = (own, backward) if has_factors else (None, None)
-        is_output = index == network.output_layer
-        layers.append(LayerKernels(theta, *factors, name, network.dimensions[index], is_output))
+        assert theta is not None
+        shape = name, network.dimensions[index], network.positions[index]
+        layers.append(LayerKernels(theta, inner, backward, *shape, index == network.output_layer))
     nngp = Gram(train[0], None if cross is None else cross[0])
     return Kernels(tuple(layers), nngp, nngp_test, samples, network.outputs, "analytic")
+
+
+def _matrix(gram: Array) -> Array:
+    """`[n1, n2, S, S']` as `[n1 S, n2 S']`."""
+    if gram.ndim == 2:
+        return gram
+    n1, n2, s1, s2 = gram.shape
+    return gram.transpose(0, 2, 1, 3).reshape(n1 * s1, n2 * s2)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkng.kernels.analytic import check_inputs
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels
+from ntkng.kernels.units import units_of
 from ntkng.layers import LayerRecord, gram, kronecker_factors
-from ntkng.layers.affine import kronecker_gram
+from ntkng.layers.affine_gram import kronecker_gram
 from ntkng.network import Network, Parameters
-from ntkng.precision import AnyArray, in_float64
+from ntkng.precision import in_float64
 
 
 @in_float64
 def empirical(
     network: Network,
     parameters: Parameters,
-    x: Float[AnyArray, "N *input"],
-    x_test: Float[AnyArray, "M *input"] | None = None,
+    x: Float[Array, "N *input"],
+    x_test: Float[Array, "M *input"] | None = None,
+    *,
+    factors: bool = False,
+    units: bool = False,
 ) -> Kernels:
     """Kernels of every parametrised layer of a finite network, without any Jacobian.
 
@@ -28,6 +34,8 @@ def empirical(
         parameters: from `network.init`, or trained; their dtype is that of the result.
         x: training inputs.
         x_test: test inputs, or `None`.
+        factors: also keep `A` and `B` of layers with positions, `[N S, N S]` and `[N C S, N C S]`, which `KFAC` needs.
+        units: also keep the backward signals of every unit, `[M, N, C]` a layer, which `UnitWise` needs.
 
     Returns:
         `Kernels` with `[N C, N C]` and `[M C, N C]` Grams, sample-major.
@@ -39,36 +47,48 @@ def empirical(
     parameters = jax.tree.map(jnp.asarray, parameters)
     x = check_inputs(network, "x", x, dtype)
     test = None if x_test is None else check_inputs(network, "x_test", x_test, dtype)
-    return _empirical(network, parameters, x, test)
+    return _empirical(network, factors, units, parameters, x, test)
 
 
-@jax.jit(static_argnums=0)
-def _empirical(network: Network, parameters: Parameters, x: Array, x_test: Array | None) -> Kernels:
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _empirical(
+    network: Network, factors: bool, units: bool, parameters: Parameters, x: Array, x_test: Array | None
+) -> Kernels:
     _, records = network.linearise(parameters, x)
     test_records = None if x_test is None else network.linearise(parameters, x_test)[1]
-    return from_records(network, records, test_records)
+    return from_records(network, records, test_records, factors=factors, units=units)
 
 
 def from_records(
-    network: Network, records: tuple[LayerRecord, ...], test_records: tuple[LayerRecord, ...] | None = None
+    network: Network,
+    records: tuple[LayerRecord, ...],
+    test_records: tuple[LayerRecord, ...] | None = None,
+    *,
+    factors: bool = False,
+    units: bool = False,
 ) -> Kernels:
     """Kernels from what the tape recorded; `test_records` give the cross Grams."""
     layers = []
     for index, (name, train) in enumerate(zip(network.layer_names(), records, strict=True)):
         test = None if test_records is None else test_records[index]
-        grams = _grams(train, test)
-        layers.append(LayerKernels(*grams, name, network.dimensions[index], index == network.output_layer))
+        positions = network.positions[index]
+        grams = _grams(train, test, positions == 1, factors)
+        shape = name, network.dimensions[index], positions
+        is_output = index == network.output_layer
+        own_units = units_of(train, test) if units and not is_output else None
+        layers.append(LayerKernels(*grams, *shape, is_output, own_units))
     return Kernels(tuple(layers), None, None, records[0].samples, records[0].outputs, "empirical")
 
 
-def _grams(train: LayerRecord, test: LayerRecord | None) -> tuple[Gram, Gram | None, Gram | None]:
-    """`Theta_l`, `A_{l-1}` and `B_l`."""
-    factors = kronecker_factors(train, train)
-    if factors is None:
+def _grams(
+    train: LayerRecord, test: LayerRecord | None, is_single: bool, factors: bool
+) -> tuple[Gram, Gram | None, Gram | None]:
+    """`Theta_l`, `A_{l-1}` and `B_l`; the factors give `Theta_l` where there is a single position."""
+    own = kronecker_factors(train, train) if is_single or factors else None
+    if own is None:
         return Gram(gram(train, train), None if test is None else gram(test, train)), None, None
-    cross = (None, None) if test is None else kronecker_factors(test, train)
-    assert cross is not None  # factors depend on the kind of layer, not on the inputs
-    inner, backward = Gram(factors[0], cross[0]), Gram(factors[1], cross[1])
-    has_cross = inner.cross is not None and backward.cross is not None
-    theta_cross = kronecker_gram(inner.cross, backward.cross) if has_cross else None  # type: ignore[arg-type]
-    return Gram(kronecker_gram(*factors), theta_cross), inner, backward
+    cross = None if test is None else kronecker_factors(test, train)
+    inner, backward = (Gram(part, None if cross is None else cross[i]) for i, part in enumerate(own))
+    if is_single:
+        return Gram(kronecker_gram(*own), None if cross is None else kronecker_gram(*cross)), inner, backward
+    return Gram(gram(train, train), None if test is None else gram(test, train)), inner, backward

@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkng.kernels.units import Units
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +47,18 @@ class LayerKernels:
 
     Attributes:
         theta: layer NTK `Theta_l`.
-        inner: `A_{l-1} = a a^T`, Gram of the layer's inputs, scaled and with bias, `[N, N]`: at infinite width and in
-            the NTK parametrisation the NNGP kernel of the layer's output. `None` where the layer has no such factor.
-        backward: `B_l = delta delta^T`, Gram of the backward signals. `None` likewise.
+        inner: `A_{l-1} = a a^T`, Gram of the layer's inputs (patches of them for convolutions), scaled and with bias,
+            over samples and positions, `[N S, N S]`: at infinite width and in the NTK parametrisation the NNGP kernel
+            of the layer's output. `None` where the layer has no such factor, or where it was not asked for (S > 1).
+        backward: `B_l = delta delta^T`, Gram of the backward signals, over samples, outputs and positions (in this
+            order), `[N C S, N C S]`, or `[N S, N S]` where outputs are independent. `None` likewise.
         name: readable and unique in its network (static).
         dimensions: `(K, M)`, length of `a` (inputs and bias) and number of units of the finite layer, which the split
             of K-FAC's damping needs (static).
+        positions: S, the number of positions at which the layer acts: 1 without spatial axes (static).
         is_output: whether the network's output is this layer's output, so that `delta` is the identity (static).
+        units: backward signals unit by unit, on request; `None` otherwise, and where the layer has none.
+        is_whitened_output: the same, but of outputs in other coordinates, `delta = S^T` (see `ntkng.whitening`; static).
     """
 
     theta: Gram
@@ -59,7 +66,10 @@ class LayerKernels:
     backward: Gram | None = None
     name: str = dataclasses.field(default="", metadata={"static": True})
     dimensions: tuple[int, int] = dataclasses.field(default=(0, 0), metadata={"static": True})
+    positions: int = dataclasses.field(default=1, metadata={"static": True})
     is_output: bool = dataclasses.field(default=False, metadata={"static": True})
+    units: Units | None = None
+    is_whitened_output: bool = dataclasses.field(default=False, metadata={"static": True})
 
 
 @jax.tree_util.register_dataclass

@@ -1,72 +1,105 @@
-r"""Layers that apply one affine map at every position: Dense, with or without spatial axes.
+r"""Layers that apply an affine map to a feature vector at every position: Dense, Conv and ConvLocal.
 
-With the input augmented by its bias, `a = [sigma_w h / sqrt(M), sigma_b]` in the NTK parametrisation and
-`a = [h / sqrt(s), 1]` in the standard one, the layer is
- `u[n, s] = W a[n, s]`, so `J[(n, c)] = sum_s delta[n, c, s] (outer) a[n, s]`.
+The features are the layer's inputs (Dense), or patches of them (convolutions). Augmented by the bias they are
+`a = [sigma_w h / sqrt(K), sigma_b]` in the NTK parametrisation and `a = [h / sqrt(s), 1]` in the standard one, and the layer is
+
+    u[n, s] = W a[n, s]      (shared over positions s: Dense, Conv),
+    u[n, s] = W_s a[n, s]    (not shared: ConvLocal),
+
+so that `J[(n, c)] = sum_s delta[n, c, s] (outer) a[n, s]`, or one block per position without the sum. A layer without
+spatial axes has a single position.
 """
 
 from __future__ import annotations
 
-import jax
+import dataclasses
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkng.layers import patches
 from ntkng.layers.record import LayerRecord
+
+CONVOLUTIONS = ("Conv", "ConvLocal")
+
+
+@dataclasses.dataclass(frozen=True)
+class AffineView:
+    """One layer's record in the form above, spatial axes flattened to `S` positions.
+
+    Attributes:
+        features: `a` without its bias entry, `[N, S, K]`.
+        bias: the bias entry of `a`; 0 without bias.
+        deltas: `d f_c / d u`, `[N, C, S, M]`.
+        is_shared: whether all positions have the same weights.
+    """
+
+    features: Float[Array, "N S K"]
+    bias: float
+    deltas: Float[Array, "N C S M"]
+    is_shared: bool
+
+    @property
+    def positions(self) -> int:
+        """S."""
+        return self.features.shape[1]
+
+    def rows(self) -> Float[Array, "NS K1"]:
+        """`a`, with its bias entry, one row per sample and position."""
+        flat = self.features.reshape(-1, self.features.shape[-1])
+        if self.bias == 0:
+            return flat
+        return jnp.concatenate([flat, jnp.full((len(flat), 1), self.bias, flat.dtype)], axis=1)
 
 
 def applies(record: LayerRecord) -> bool:
     """Whether the layer is of this kind."""
-    arguments = record.tag.arguments
-    if record.tag.kind != "Dense" or arguments["batch_axis"] != 0:
-        return False
-    return arguments["channel_axis"] in (-1, record.inputs.ndim - 1)
+    return record.tag.kind in ("Dense", *CONVOLUTIONS)
+
+
+def has_factors(kind: str) -> bool:
+    """Whether a layer of this kind has one input factor and one backward factor (shared weights)."""
+    return kind in ("Dense", "Conv")
+
+
+def view(record: LayerRecord) -> AffineView:
+    """The record of a layer for which `applies` holds, as features and backward signals."""
+    arguments, inputs = record.tag.arguments, record.inputs
+    weight, bias = scales(record)
+    if record.tag.kind in CONVOLUTIONS:
+        features = patches.extract(arguments, inputs)
+    else:
+        channel = arguments["channel_axis"] % inputs.ndim
+        features = jnp.moveaxis(inputs, channel, -1).reshape(inputs.shape[0], -1, inputs.shape[channel])
+    deltas = jnp.moveaxis(record.deltas, _channel_axis(record) + 1, -1)  # behind the axis of the network's outputs
+    deltas = deltas.reshape(record.samples, record.outputs, math.prod(deltas.shape[2:-1]), deltas.shape[-1])
+    return AffineView(weight * features, bias, deltas, record.tag.kind != "ConvLocal")
+
+
+def as_outputs(record: LayerRecord, rows: Float[Array, "NS M"]) -> Float[Array, "N *S M"]:
+    """One row per sample and position, in the layout of the layer's output."""
+    shape = record.deltas.shape[:1] + record.deltas.shape[2:]
+    channel = _channel_axis(record)
+    moved = [size for axis, size in enumerate(shape) if axis != channel]
+    return jnp.moveaxis(rows.reshape(*moved, shape[channel]), -1, channel)
 
 
 def scales(record: LayerRecord) -> tuple[float, float]:
     """Factors of the input and of the bias in `a`; the second is 0 without bias."""
     arguments = record.tag.arguments
     has_bias = arguments["b_std"] is not None
-    if arguments["parameterization"].lower() == "ntk":
-        return arguments["W_std"] / record.inputs.shape[-1] ** 0.5, arguments["b_std"] if has_bias else 0.0
-    return arguments["s"][0] ** -0.5, float(has_bias)
+    if arguments["parameterization"].lower() == "standard":
+        return arguments["s"][0] ** -0.5, float(has_bias)
+    if record.tag.kind in CONVOLUTIONS:
+        inputs = patches.fan_in(arguments, record.inputs)
+    else:
+        inputs = record.inputs.shape[arguments["channel_axis"]]
+    return arguments["W_std"] / inputs**0.5, arguments["b_std"] if has_bias else 0.0
 
 
-def features(record: LayerRecord) -> Float[Array, "N S K"]:
-    """Inputs scaled so that `a a^T` lacks only the bias term; positions flattened."""
-    inputs = record.inputs.reshape(record.samples, -1, record.inputs.shape[-1])
-    return scales(record)[0] * inputs
-
-
-def kronecker_factors(rows: LayerRecord, columns: LayerRecord) -> tuple[Array, Array]:
-    """`A = a a^T` `[N1, N2]` and `B = delta delta^T` `[N1 C, N2 C]`, for a layer without spatial axes."""
-    weight, bias = scales(rows)
-    inner = jnp.matmul(rows.inputs, columns.inputs.T, precision="highest")
-    deltas = [record.deltas.reshape(-1, record.deltas.shape[-1]) for record in (rows, columns)]
-    return weight**2 * inner + bias**2, jnp.matmul(deltas[0], deltas[1].T, precision="highest")
-
-
-def gram(rows: LayerRecord, columns: LayerRecord) -> Float[Array, "NC1 NC2"]:
-    """`sum over positions s, t of (a_s . a_t) (delta_s . delta_t)`, one row of samples at a time when there are positions."""
-    if rows.inputs.ndim == 2:
-        return kronecker_gram(*kronecker_factors(rows, columns))
-    weight_rows, bias = features(rows), scales(rows)[1]
-    weight_columns = features(columns)
-    deltas = [r.deltas.reshape(r.samples, r.outputs, -1, r.deltas.shape[-1]) for r in (rows, columns)]
-
-    def one(row: tuple[Array, Array]) -> Array:
-        a, delta = row
-        inner = jnp.einsum("sk,mtk->smt", a, weight_columns, precision="highest") + bias**2
-        backward = jnp.einsum("csi,mdti->csmdt", delta, deltas[1], precision="highest")
-        return jnp.einsum("smt,csmdt->cmd", inner, backward, precision="highest")
-
-    blocks = jax.lax.map(one, (weight_rows, deltas[0]))
-    return blocks.reshape(rows.samples * rows.outputs, columns.samples * columns.outputs)
-
-
-def kronecker_gram(inner: Float[Array, "N1 N2"], backward: Float[Array, "NC1 NC2"]) -> Float[Array, "NC1 NC2"]:
-    """`(A kron 1_{C x C}) o B` without forming the Kronecker product; C is the ratio of the sizes."""
-    outputs = backward.shape[0] // inner.shape[0]
-    if outputs == 1:
-        return inner * backward
-    blocks = backward.reshape(inner.shape[0], outputs, inner.shape[1], outputs)
-    return (inner[:, None, :, None] * blocks).reshape(backward.shape)
+def _channel_axis(record: LayerRecord) -> int:
+    """The axis of units in the layer's output."""
+    if record.tag.kind in CONVOLUTIONS:
+        return patches.dimension_numbers(record.tag.arguments)[2].index("C")
+    return record.tag.arguments["channel_axis"] % record.inputs.ndim

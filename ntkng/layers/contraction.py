@@ -7,25 +7,29 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float
 
-from ntkng.layers import affine, generic
+from ntkng.layers import affine, affine_gram, generic
 from ntkng.layers.record import LayerRecord
 
 
 def gram(rows: LayerRecord, columns: LayerRecord) -> Float[Array, "NC1 NC2"]:
     r"""Layer NTK `Theta_l = J_l(x1) J_l(x2)^T`, `[N1 C, N2 C]`, sample-major, without `1/N`.
 
-    Dense layers: `Theta_l = (A_{l-1} kron 1_{C x C}) o B_l` (elementwise product). Layers whose weights are shared over
-    positions sum it over pairs of positions. Others: one reverse and one forward pass per column.
+    Dense layers: `Theta_l = (A_{l-1} kron 1_{C x C}) o B_l` (elementwise product). Convolutions, and dense layers with
+    spatial axes, sum it over pairs of positions (`ntkng.layers.affine_gram`). Others: one reverse and one forward pass per
+    column (`ntkng.layers.generic`).
     """
     if affine.applies(rows):
-        return affine.gram(rows, columns)
+        return affine_gram.gram(affine.view(rows), affine.view(columns))
     return generic.gram(rows, columns)
 
 
 def kronecker_factors(rows: LayerRecord, columns: LayerRecord) -> tuple[Array, Array] | None:
-    """Input Gram `A_{l-1}` `[N1, N2]` and backward Gram `B_l` `[N1 C, N2 C]`, or `None` where there are no such factors."""
-    if affine.applies(rows) and rows.inputs.ndim == 2:
-        return affine.kronecker_factors(rows, columns)
+    """Input Gram `A_{l-1}` `[N1 S, N2 S]` and backward Gram `B_l` `[N1 C S, N2 C S]` over samples and positions.
+
+    `None` for a layer that has no such factors.
+    """
+    if affine.has_factors(rows.tag.kind):
+        return affine_gram.kronecker_factors(affine.view(rows), affine.view(columns))
     return None
 
 

@@ -13,12 +13,13 @@ from jaxtyping import Array, Float
 
 from ntkng.layers.record import LayerRecord
 
-CHUNK_BYTES = 2**28
+CHUNK_BYTES = 2**27
 
 
 def gram(rows: LayerRecord, columns: LayerRecord) -> Float[Array, "NC1 NC2"]:
     """Layer NTK by automatic differentiation of the layer alone."""
-    apply_fn, parameters = rows.tag.apply_fn, rows.parameters
+    apply_fn = rows.tag.apply_fn
+    parameters = jax.tree.map(lambda leaf: leaf.astype(rows.inputs.dtype), rows.parameters)
 
     def column(sample: tuple[Array, Array]) -> Array:
         inputs, delta = sample
@@ -29,7 +30,8 @@ def gram(rows: LayerRecord, columns: LayerRecord) -> Float[Array, "NC1 NC2"]:
 
     repeated = jnp.repeat(columns.inputs, columns.outputs, axis=0)
     deltas = columns.deltas.reshape(-1, *columns.deltas.shape[2:])
-    chunk = max(1, min(len(deltas), CHUNK_BYTES // max(1, _bytes(parameters))))
+    per_column = _bytes(parameters) + 3 * _bytes(rows.deltas) // rows.outputs + _bytes(rows.inputs)
+    chunk = max(1, min(len(deltas), CHUNK_BYTES // per_column))
     blocks = jax.lax.map(column, (repeated, deltas), batch_size=chunk)
     return blocks.reshape(len(deltas), -1).T
 
