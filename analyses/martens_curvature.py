@@ -34,18 +34,27 @@ def study(settings: Settings) -> Study:
     x = rng.normal(size=(samples, inputs))
     rows, claims = [], []
     for name, family in settings.track(FAMILIES.items(), "losses", total=len(FAMILIES)):
-        model, size = tanh_network(x, widths)
-        theta = 1.5 * rng.normal(size=size)
-        objective = Objective(model, Canonical(family), draw_targets(family, (samples, outputs), rng))
-        rows += compare(name, objective, theta)
-        claims += canonical_claims(name, objective, theta, rows[-3:])
-        if isinstance(family, Gaussian):
-            frame, more = interpolation(objective, theta)
-            rows, claims = rows + frame, claims + more
+        found, more = canonical(name, family, x, widths, rng)
+        rows, claims = rows + found, claims + more
         claims.append(isotropy(name, family, x[: settings.choose(4, 6)], outputs, rng))
     frame, more = counterexample(x, widths, rng)
     facts = provenance({"samples": samples, "inputs": inputs, "widths": widths}, seed=settings.seed)
     return Study(pd.DataFrame(rows + frame), Report("Fisher and Gauss-Newton matrices", tuple(claims + more), facts))
+
+
+def canonical(
+    name: str, family: Family, x: np.ndarray, widths: list[int], rng: np.random.Generator
+) -> tuple[list[dict], list[Claim]]:
+    """A network whose outputs are the natural parameters of `family`, at a random point with unrelated targets."""
+    model, size = tanh_network(x, widths)
+    theta = 1.5 * rng.normal(size=size)
+    objective = Objective(model, Canonical(family), draw_targets(family, (len(x), widths[-1]), rng))
+    rows = compare(name, objective, theta)
+    claims = canonical_claims(name, objective, theta, rows)
+    if isinstance(family, Gaussian):
+        more_rows, more_claims = interpolation(objective, theta)
+        rows, claims = rows + more_rows, claims + more_claims
+    return rows, claims
 
 
 def compare(name: str, objective: Objective, theta: np.ndarray) -> list[dict]:

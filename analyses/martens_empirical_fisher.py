@@ -23,6 +23,7 @@ from ntkng.report import Claim, Report
 
 SOURCE = "Martens 2020, the empirical Fisher"
 ALPHA = 0.1
+STARTS = np.array([0.3, -1.1, 2.0])
 POWERS = (0.0, 0.25, 0.5, 1.0)  # of the empirical Fisher, in the panel of orbits
 
 
@@ -39,7 +40,7 @@ def study(settings: Settings) -> Study:
 
 def orbits(length: int) -> tuple[pd.DataFrame, list[Claim]]:
     """`|theta_k|` for four powers: Fisher, a small power, the square root, the empirical Fisher."""
-    shown, start = 120, 2.0
+    shown, start = 120, 2.24
     frames = [
         pd.DataFrame({"panel": "orbit", "curve": xi, "x": np.arange(shown + 1),
                       "value": np.abs(power_orbit(start, ALPHA, xi, shown))})
@@ -68,10 +69,10 @@ def orbits(length: int) -> tuple[pd.DataFrame, list[Claim]]:
 
 def cycles(settings: Settings) -> tuple[pd.DataFrame, list[Claim]]:
     """Where the orbits end for each power, against the predicted 2-cycle and its stability."""
-    burn, kept = settings.choose(2000, 8000), settings.choose(100, 200)
+    burn, kept = settings.choose(1500, 3000), settings.choose(150, 300)
     frames, error, growth = [], 0.0, 0.0
-    for xi in settings.track(np.round(np.arange(0.05, 1.0001, 0.025), 3).tolist(), "powers"):
-        tail = np.abs(power_orbit(np.array([0.3, -1.1, 2.0]), ALPHA, xi, burn + kept)[-kept:]).ravel()
+    for xi in settings.track(np.round(np.arange(0.05, 1.0001, 0.0125), 4).tolist(), "powers"):
+        tail = np.abs(power_orbit(STARTS, ALPHA, xi, burn + kept)[-kept:]).ravel()
         amplitude = cycle_amplitude(ALPHA, xi)
         frames.append(pd.DataFrame({"panel": "attractor", "curve": xi, "x": xi, "value": tail, "theory": amplitude}))
         if 0.05 <= xi <= 0.45:

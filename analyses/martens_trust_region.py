@@ -46,10 +46,11 @@ def tikhonov(settings: Settings, rng: np.random.Generator) -> tuple[pd.DataFrame
     objective = Objective(model, Canonical(Gaussian()), rng.normal(size=(len(x), 1)))
     theta = rng.normal(size=size)
     b, g = objective.fisher(theta), objective.gradient(theta)
-    damping = np.geomspace(1e-6, 1e2, settings.choose(60, 120))
+    lowest = float(np.linalg.eigvalsh(b)[0])
+    damping = np.geomspace(0.01 * lowest, 1e2, settings.choose(60, 120))
     lengths = np.array([step_length(b, g, lam) for lam in damping])
     frame = pd.DataFrame({"panel": "length", "curve": "r(lam)", "x": damping, "value": lengths})
-    radii = np.geomspace(0.01, 0.5, 6) * step_length(b, g, 0.0)
+    radii = np.geomspace(step_length(b, g, 10.0), 0.9 * step_length(b, g, 0.0), 6)
     found = [trust_region_step(b, g, r) for r in radii]
     general = [_constrained(b, g, r) for r in radii]
     chosen = pd.DataFrame({"panel": "length", "curve": "trust region", "x": [lam for _, lam in found],

@@ -33,7 +33,8 @@ def _identities(ax: Axes, rows: pd.DataFrame) -> None:
     losses = list(dict.fromkeys(rows.loss))
     for matrix, (colour, marker) in MATRICES.items():
         part = select(rows, matrix=matrix)
-        heights = [losses.index(loss) for loss in part.loss]
+        shift = {"Hessian": -0.15, "empirical Fisher": 0.15}.get(matrix, 0.0)  # they would hide each other
+        heights = [losses.index(loss) + shift for loss in part.loss]
         ax.plot(np.maximum(part.value, ROUNDING), heights, marker, color=colour, ms=6, label=matrix)
     ax.axvline(1e-12, color="k", lw=0.9, ls=":", label="claimed equal below")
     ax.set_yticks(range(len(losses)), [loss.replace(", ", ",\n") for loss in losses])
@@ -53,7 +54,7 @@ def _counterexample(ax: Axes, rows: pd.DataFrame) -> None:
     grid = np.linspace(fisher.x.min(), fisher.x.max(), 200)
     for y in range(1, min(4, counts.max()) + 1):
         ax.plot(grid, y / grid**2, color=PALETTE[0], lw=0.6, alpha=0.5)
-        ax.annotate(f"y={y}", (grid[-1], y / grid[-1] ** 2), fontsize=7, color=PALETTE[0], xytext=(2, 0),
+        ax.annotate(f"y={y}", (grid[-1], y / grid[-1] ** 2), fontsize=7, color=PALETTE[0], xytext=(7, 0),
                     textcoords="offset points", va="center")  # fmt: skip
     ax.set(title="counts with identity link: not equal", xlabel="output $\\mu$", ylabel="curvature of the loss",
            ylim=(-0.15, 1.1 * max(hessian.value.max(), fisher.value.max())))  # fmt: skip

@@ -40,15 +40,16 @@ def _orbits(ax: Axes, rows: pd.DataFrame, alpha: float) -> None:
 
 
 def _attractor(ax: Axes, rows: pd.DataFrame, alpha: float) -> None:
-    ax.plot(rows.x, rows.value, ",", color=PALETTE[3], alpha=0.5, rasterized=True)
     theory = rows.drop_duplicates("x")
-    for stable, part in ((True, theory[theory.x <= 0.5]), (False, theory[theory.x >= 0.5])):
-        ax.plot(part.x, part.theory, color="k", ls="-" if stable else "--")
+    attracting, repelling = theory[theory.x <= 0.5], theory[theory.x >= 0.5]
+    ax.plot(attracting.x, attracting.theory, color="0.75", lw=5, solid_capstyle="butt")
+    ax.plot(rows.x, rows.value, ".", color=PALETTE[3], ms=1.6, mew=0, alpha=0.6, rasterized=True)
+    ax.plot(repelling.x, repelling.theory, color="k", ls="--")
     ax.axvline(0.5, color=PALETTE[7], lw=0.9, ls=":")
-    ax.set(yscale="log", ylim=(1e-7, 1e5), xlabel="power $\\xi$ of the empirical Fisher", ylabel="$|\\theta|$ at late steps",
-           title="where the orbits end")  # fmt: skip
+    ax.set(yscale="log", ylim=(1e-7, 1e6), xlim=(0, 1.02), title="where the orbits end",
+           xlabel="power $\\xi$ of the empirical Fisher", ylabel="$|\\theta|$ at late steps")  # fmt: skip
     handles = [
-        Line2D([], [], color="k", label="2-cycle $(\\alpha/2)^{1/2\\xi}$, attracting"),
+        Line2D([], [], color="0.75", lw=5, label="2-cycle $(\\alpha/2)^{1/2\\xi}$, attracting"),
         Line2D([], [], color="k", ls="--", label="2-cycle, repelling"),
         Line2D([], [], color=PALETTE[3], marker=".", ls="", label="iterates, three starts"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from analyses.study import Study
 from analyses.tables import select
@@ -38,6 +39,10 @@ def _orders(ax: Axes, rows: pd.DataFrame, title: str) -> None:
         ax.plot(part.alpha, part.discrepancy, marker=marker, ls=line, color=colour, label=label)
     ax.set(xscale="log", yscale="log", title=title, xlabel="step size $\\alpha$",
            ylabel="discrepancy $\\|\\zeta(\\gamma) - \\theta\\|$")  # fmt: skip
+    # the step sizes halve: labels at each second one
+    ticks = sorted(rows.alpha.unique())[::2]
+    ax.set_xticks(ticks, [f"{alpha:.2g}" for alpha in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
     low, high = ax.get_ylim()
     ax.set_ylim(low * (low / high) ** 0.75, high * 2)  # room for the legend
     ax.legend(fontsize=7, title="slope", title_fontsize=7, loc="lower right")
@@ -53,6 +58,6 @@ def _flows(ax: Axes, rows: pd.DataFrame) -> None:
     ax.set(
         xscale="log",
         xlim=(1e-16, 1e2),
-        title="continuous time",
+        title="continuous time: the flows",
         xlabel="discrepancy $\\|\\zeta(\\gamma(T)) - \\theta(T)\\|$",
     )

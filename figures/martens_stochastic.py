@@ -13,8 +13,8 @@ from figures.style import PALETTE, panels
 
 METRICS = {"1": (PALETTE[7], "v", "B = I"), "H": (PALETTE[0], "o", "B = H")}
 ASYMPTOTIC = {
-    "c/(k+a), B = 1, slow": (PALETTE[3], "-", "$c/(k+a)$, B = I, $2c\\lambda_{min}=0.4$"),
-    "c/(k+a), B = 1": (PALETTE[1], "-", "$c/(k+a)$, B = I, $2c\\lambda_{min}=2$"),
+    "c/(k+a), B = 1, slow": (PALETTE[3], "-", "$c/(k+a)$, B = I, $2c\\lambda_{\\min}=0.4$"),
+    "c/(k+a), B = 1": (PALETTE[1], "-", "$c/(k+a)$, B = I, $2c\\lambda_{\\min}=2$"),
     "averaged, B = 1": (PALETTE[7], "--", "averaged, B = I"),
     "averaged, B = H": (PALETTE[0], "--", "averaged, B = H"),
     "1/(k+a), B = H": (PALETTE[2], "-", "$1/(k+a)$, B = H"),
@@ -30,7 +30,9 @@ def plot(study: Study) -> Figure:
         ("constant step", "step $c/(k+a)$", "average of the iterates, constant step"), strict=True,
     ):  # fmt: skip
         for metric in METRICS:
-            _compared(ax, select(table, panel=kind, curve=metric), *METRICS[metric])
+            curve = select(table, panel=f"{kind} theory", curve=metric)
+            ax.plot(curve.k, curve.theory, color=METRICS[metric][0], label=f"theory, {METRICS[metric][2]}")
+            _points(ax, select(table, panel=kind, curve=metric), *METRICS[metric][:2])
         _finish(ax, title, "steps $k$", "expected risk $\\mathrm{E}\\,h_k$")
     for metric, floor in study.facts["floors"].items():
         axes[0].axhline(floor, color=METRICS[metric][0], lw=0.9, ls=":", label=f"floor, {METRICS[metric][2]}")
@@ -40,17 +42,19 @@ def plot(study: Study) -> Figure:
     _bias(axes[3], select(table, panel="bias"))
     _asymptotic(axes[4], select(table, panel="asymptotic"), study.facts["efficient"])
     streaming = select(table, panel="streaming")
-    _compared(axes[5], streaming, PALETTE[2], "s", "$F^{-1}/(k+20)$")
+    axes[5].plot(streaming.k, streaming.theory, color=PALETTE[2], label="quadratic theory, $F^{-1}/(k+20)$")
+    axes[5].plot(streaming.k, streaming.bound, color="k", lw=0.9, ls=":", label="Cramér–Rao, $n/2k$")
+    _points(axes[5], streaming, PALETTE[2], "s")
     _finish(axes[5], "streaming logistic regression", "samples $k$", "expected risk")
+    for ax in (*axes[:3], axes[5]):
+        ax.errorbar([], [], [], color="0.3", marker="o", ls="", capsize=2, label="Monte Carlo ± 3 standard errors")
     for ax in axes:
         ax.legend(fontsize=7)
     return figure
 
 
-def _compared(ax: Axes, rows: pd.DataFrame, colour, marker: str, label: str) -> None:
-    ax.plot(rows.k, rows.theory, color=colour, label=f"theory, {label}")
-    ax.errorbar(rows.k, rows.measured, 3 * rows.error, color=colour, marker=marker, ls="", capsize=2,
-                label="Monte Carlo ± 3 standard errors")  # fmt: skip
+def _points(ax: Axes, rows: pd.DataFrame, colour, marker: str) -> None:
+    ax.errorbar(rows.k, rows.measured, 3 * rows.error, color=colour, marker=marker, ls="", capsize=2)
 
 
 def _bias(ax: Axes, rows: pd.DataFrame) -> None:
@@ -67,7 +71,7 @@ def _asymptotic(ax: Axes, rows: pd.DataFrame, efficient: float) -> None:
         ax.plot(part.k, part.k * part.theory / efficient, color=colour, ls=line, label=label)
     ax.axhline(1.0, color="k", lw=0.9, ls=":")
     _finish(ax, "distance from efficiency", "steps $k$", "$2k\\,\\mathrm{E}\\,h_k\\,/\\,$tr$(H^{-1}\\Sigma)$")
-    ax.set_ylim(0.3, 3e4)
+    ax.set_ylim(0.5)
 
 
 def _finish(ax: Axes, title: str, x: str, y: str) -> None:

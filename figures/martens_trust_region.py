@@ -52,6 +52,7 @@ def _rates(ax: Axes, rows: pd.DataFrame) -> None:
         ax.plot(part.x, part.value, "o", color=colour, ms=2.5, label="dense solve" if theta == values[-1] else None)
     ax.set(xscale="log", title="decay rates of the modes", xlabel="damping $\\lambda$",
            ylabel="rate $\\theta_i/(\\theta_i + \\lambda)$")  # fmt: skip
-    ax.annotate("isotropic", (0.04, 0.9), xycoords="axes fraction", fontsize=8)
-    ax.annotate("gradient descent", (0.96, 0.06), xycoords="axes fraction", fontsize=8, ha="right")
-    ax.legend(fontsize=7, loc="center left")
+    ax.set_ylim(-0.05, 1.12)
+    ax.annotate("isotropic", (0.03, 0.93), xycoords="axes fraction", fontsize=8)
+    ax.annotate("gradient descent", (0.98, 0.16), xycoords="axes fraction", fontsize=8, ha="right")
+    ax.legend(fontsize=7, loc="upper right", bbox_to_anchor=(1.03, 0.95), handlelength=1.2)

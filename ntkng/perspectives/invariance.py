@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -44,6 +45,8 @@ class ChangeOfParameters:
         objective: as a function of `theta`.
         zeta: smooth, locally invertible `gamma -> theta`, a JAX function.
     """
+
+    reference: ClassVar[tuple[str, ...]] = ("martens-2020",)
 
     objective: Objective
     zeta: Callable[[jax.Array], jax.Array]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,8 @@ class Objective:
         likelihood: loss on the outputs.
         targets: `y`, shape `[N C]`.
     """
+
+    reference: ClassVar[tuple[str, ...]] = ("martens-2020",)
 
     model: Callable[[jax.Array], jax.Array]
     likelihood: Likelihood

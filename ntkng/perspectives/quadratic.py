@@ -16,6 +16,7 @@ and the expected risk needs only `lam`, `u(0)` and `s_i = [Q^T B^{-1/2} Sigma B^
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import scipy.linalg
@@ -73,6 +74,8 @@ class StochasticQuadratic:
     Raises:
         ValueError: if shapes disagree or a matrix is not symmetric or not definite.
     """
+
+    reference: ClassVar[tuple[str, ...]] = ("martens-2020",)
 
     hessian: Float[np.ndarray, "n n"]
     noise: Float[np.ndarray, "n n"]

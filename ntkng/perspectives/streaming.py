@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -27,6 +28,8 @@ class StreamingLogistic:
     Attributes:
         optimum: `theta*`, not zero.
     """
+
+    reference: ClassVar[tuple[str, ...]] = ("amari-1998", "martens-2020")
 
     optimum: Float[np.ndarray, " n"]
 
