@@ -13,6 +13,7 @@ from ntkng.fisher import CustomPattern as CustomPattern
 from ntkng.fisher import Exact as Exact
 from ntkng.fisher import Fisher as Fisher
 from ntkng.fisher import GradientDescent as GradientDescent
+from ntkng.fisher import UnitWise as UnitWise
 from ntkng.kernels import Kernels as Kernels
 from ntkng.kernels import analytic as analytic
 from ntkng.kernels import empirical as empirical

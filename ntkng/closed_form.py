@@ -64,9 +64,11 @@ def closed_form(
             numbers, a step size that is not positive, shapes of `initial` that do not fit.
     """
     if problem.loss != "mse":
-        raise ValueError(f"closed_form is for the squared loss, got {problem.loss!r}; see ntkng.cross_entropy")
+        raise ValueError(f"closed_form is for the squared loss, got {problem.loss!r}; use cross_entropy_flow, or iterate")
     if kernels is None:
-        kernels = analytic(problem.network, problem.x, problem.x_test)
+        kernels = analytic(
+            problem.network, problem.x, problem.x_test, factors=fisher.needs_factors, units=fisher.unit_sampling()
+        )
     check_kernels(problem, kernels)
     times = _times(steps, flow)
     if not flow:

@@ -11,6 +11,10 @@ from ntkng.fisher.layer_pattern import Exact as Exact
 from ntkng.fisher.layer_pattern import LayerPattern as LayerPattern
 from ntkng.fisher.preconditioned import PreconditionedKernel as PreconditionedKernel
 from ntkng.fisher.preconditioned import Stability as Stability
+from ntkng.fisher.unit_wise import UnitWise as UnitWise
 
 # every approximation that needs no further arguments: conformance tests, command lines and tables iterate this
 FISHERS: tuple[type[Fisher], ...] = (GradientDescent, Exact, BlockDiagonal, BlockTriDiagonal, KFAC)
+
+# those that exist with damping only (their default has some) and whose kernels hold units, `analytic(..., units=...)`
+DAMPED_FISHERS: tuple[type[Fisher], ...] = (UnitWise,)

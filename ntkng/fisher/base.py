@@ -25,6 +25,7 @@ from ntkng.conditioning import Conditioning
 from ntkng.fisher.dense import DenseLayer
 from ntkng.fisher.preconditioned import PreconditionedKernel
 from ntkng.kernels.kernels import Kernels
+from ntkng.kernels.units import UnitSampling
 from ntkng.layers.record import LayerRecord
 from ntkng.precision import in_float64, is_concrete
 from ntkng.validation import nonnegative
@@ -45,6 +46,7 @@ class Fisher(abc.ABC):
     damping: Any = 0.0
 
     isotropic: ClassVar[bool] = True
+    needs_factors: ClassVar[bool] = False  # Grams over samples and positions, `analytic(..., factors=True)`
     reference: ClassVar[tuple[str, ...]] = ("karakida-osawa-2020",)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -63,6 +65,15 @@ class Fisher(abc.ABC):
     def is_damped(self) -> bool:
         """Whether the damping is other than exactly 0."""
         return not (isinstance(self.damping, (int, float)) and self.damping == 0)
+
+    def unit_sampling(self) -> UnitSampling | None:
+        """How infinitely wide layers' units are to be sampled; `None` for approximations that need Grams only."""
+        return None
+
+    def at(self, residual: Float[Array, "N C"]) -> Fisher:
+        """The approximation at this residual; the same object for all but the empirical Fisher, which depends on it."""
+        del residual
+        return self
 
     # -- function space ----------------------------------------------------------------------------------------------
 
@@ -89,6 +100,16 @@ class Fisher(abc.ABC):
     @abc.abstractmethod
     def inspect(self, kernels: Kernels) -> tuple[Conditioning, ...]:
         """Conditioning of every matrix that this approximation inverts."""
+
+    def change(self, kernels: Kernels, residual: Float[Array, "N C"]) -> Float[Array, "m k"]:
+        """`K(x', x) r`, by which the function on the cross inputs falls, to first order, per unit of step size.
+
+        The rows are those of the kernels' cross Grams; where outputs are independent the columns are the outputs.
+        """
+        cross = self.kernel(kernels).cross
+        if cross is None:
+            raise ValueError("these kernels have no cross Grams; compute them with x_test, or pass everywhere(kernels)")
+        return cross @ kernels.columns(residual)
 
     def check(self, kernels: Kernels) -> None:
         """Refuse kernels on which this approximation is not defined, or not isotropic although it claims to be."""

@@ -5,3 +5,5 @@ from ntkng.kernels.empirical import empirical as empirical
 from ntkng.kernels.kernels import Gram as Gram
 from ntkng.kernels.kernels import Kernels as Kernels
 from ntkng.kernels.kernels import LayerKernels as LayerKernels
+from ntkng.kernels.units import Units as Units
+from ntkng.kernels.units import UnitSampling as UnitSampling

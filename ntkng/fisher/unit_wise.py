@@ -1,0 +1,196 @@
+r"""Unit-wise Fisher matrix: one block per unit, with damping relative to the blocks' own scale.
+
+Keep the block of each unit `i` of each layer `l`. With `Theta_{l,i} = (delta_{l,i} delta_{l,i}^T) o (A_{l-1} kron 1_{C x C})`,
+
+    K(x', x) = sum_{l,i} Theta'_{l,i} (Theta_{l,i} + N rho_l I)^{-1}
+
+(Karakida and Osawa 2020, section 4.4, undamped). For one output and without damping each unit gives the projector onto the
+samples on which it is active, so that `alpha = sum_l M_l gamma_l + 1`, `gamma = P(phi'(u) != 0)`: 1 for smooth activations,
+1/2 for ReLU. With several outputs a block has rank N at most, the sum is isotropic in expectation only, and
+`alpha = sum_l M_l gamma_l / C + 1`.
+
+Undamped it is useless at a finite step size: the step holds `1/delta`, `delta` is nearly Gaussian, and `1/delta` has no
+variance. The damping is therefore relative to the layer's mean block, whatever the width is:
+
+    N rho_l = kappa * mean(delta_l^2) * tr(A_{l-1}) / N,      mean over samples, outputs and units.
+
+At infinite width `K_l = M_l E[D' A' D (D A D + N rho_l I)^{-1}]` (one output; `D = diag(delta)`), an expectation over the
+Gaussian processes of `ntkng.kernels.unit_sampling`, with an error bar.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkng.conditioning import Conditioning, inspect
+from ntkng.fisher import unit_blocks
+from ntkng.fisher.base import Fisher
+from ntkng.fisher.dense import DenseLayer
+from ntkng.fisher.solves import project, solve
+from ntkng.kernels.kernels import Kernels, LayerKernels, sum_
+from ntkng.kernels.units import UnitSampling, has_units
+from ntkng.layers.record import LayerRecord
+from ntkng.precision import in_float64
+from ntkng.statistics import Estimate, mean
+from ntkng.validation import positive
+
+SAMPLING = UnitSampling()
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitWise(Fisher):
+    """One block per unit (see the module).
+
+    Attributes:
+        damping: `kappa > 0`, relative to the layer's mean block; or `rho` where not `relative`.
+        relative: how to read `damping`.
+        sampling: of the units of infinitely wide layers.
+
+    Raises:
+        ValueError: no damping.
+    """
+
+    damping: Any = 1e-2
+    relative: bool = True
+    sampling: UnitSampling = SAMPLING
+
+    isotropic: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        positive(
+            "the damping of the unit-wise Fisher (its undamped step holds 1/delta, without variance)", self.damping
+        )
+
+    def unit_sampling(self) -> UnitSampling:
+        """How to sample the units that the kernels must hold."""
+        return self.sampling
+
+    # -- theory ------------------------------------------------------------------------------------------------------
+
+    def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:
+        joint = sum_(self._layer(layer, kernels).mean(axis=0) for layer in kernels.layers)
+        train, cross = joint[: kernels.size], joint[kernels.size :]
+        return (train + train.T) / 2, cross if len(cross) else None
+
+    @in_float64
+    def alpha(self, kernels: Kernels) -> Estimate:
+        """`tr K / n` with the standard error of the sampling, from the spread over scramblings.
+
+        Raises:
+            ValueError: kernels of a finite network, which are not sampled: use `kernel(kernels).alpha`.
+        """
+        if kernels.source != "analytic":
+            raise ValueError("only analytic kernels are sampled, got empirical ones; use kernel(kernels).alpha")
+        traces = [
+            jnp.trace(self._layer(layer, kernels)[:, : kernels.size], axis1=1, axis2=2) for layer in kernels.layers
+        ]
+        return mean(np.asarray(sum_(traces)) / kernels.size)
+
+    def undamped_alpha(self, kernels: Kernels) -> float:
+        """The limit `sum_l M_l gamma_l / C + 1` of `alpha` for vanishing damping."""
+        total = 1.0
+        for layer in kernels.layers:
+            if not layer.is_output:
+                total += layer.dimensions[1] * _units(layer).active / kernels.outputs
+        return total
+
+    def _layer(self, layer: LayerKernels, kernels: Kernels) -> Float[Array, "groups m n"]:
+        """The layer's part of `K` and below it of `K'`, once per group of sampled units."""
+        inner = _inner(layer, kernels.samples)
+        everywhere = inner.train if inner.cross is None else jnp.concatenate([inner.train, inner.cross])
+        everywhere = jnp.asarray(everywhere)
+        shift = self._shift(layer, kernels)
+        if layer.is_output:  # delta is the identity: every output is a unit with the block A
+            projected = project(everywhere, everywhere[: kernels.samples], shift)
+            identity = jnp.eye(kernels.block, dtype=projected.dtype)
+            return (projected[:, None, :, None] * identity[:, None, :]).reshape(1, -1, kernels.size)
+        return unit_blocks.kernel(everywhere, _units(layer), shift, independent=kernels.block < kernels.outputs)
+
+    def _shift(self, layer: LayerKernels, kernels: Kernels) -> Any:
+        """`N rho_l`."""
+        if not self.relative:
+            return kernels.samples * self.damping
+        return (
+            self.damping * _mean_square(layer, kernels) * _inner(layer, kernels.samples).train.trace() / kernels.samples
+        )
+
+    def inspect(self, kernels: Kernels) -> tuple[Conditioning, ...]:
+        """For every layer the block of a unit of average scale, `mean(delta^2) A + N rho_l I`."""
+        found = []
+        for layer in kernels.layers:
+            block = np.asarray(_mean_square(layer, kernels) * _inner(layer, kernels.samples).train)
+            system = block + float(self._shift(layer, kernels)) * np.eye(len(block), dtype=block.dtype)
+            found.append(inspect(f"the average unit's block of layer {layer.name}", system))
+        return tuple(found)
+
+    # -- parameters --------------------------------------------------------------------------------------------------
+
+    def cotangents(
+        self, kernels: Kernels, records: Sequence[LayerRecord], residual: Float[Array, "N C"]
+    ) -> tuple[Any, ...]:
+        """`D_l[:, i] = Q_i (Q_i A Q_i + N rho_l I)^{-1} E_i^T r` for unit `i` (see `ntkng.fisher.unit_blocks`)."""
+        return tuple(
+            self._cotangent(layer, record, kernels, residual)
+            for layer, record in zip(kernels.layers, records, strict=True)
+        )
+
+    def _cotangent(self, layer: LayerKernels, record: LayerRecord, kernels: Kernels, residual: Array) -> Array:
+        if not has_units(record):
+            raise ValueError(_unsupported(layer))
+        inner = _inner(layer, kernels.samples).train
+        shift, residual = self._shift(layer, kernels), residual.astype(inner.dtype)
+        if layer.is_output:
+            cotangent = solve(inner, shift, residual)
+        else:
+            cotangent = unit_blocks.cotangents(inner, record.deltas, shift, residual)
+        return cotangent.astype(record.deltas.dtype)
+
+    def dense(self, layers: Sequence[DenseLayer], samples: int) -> Float[np.ndarray, "P P"]:
+        """`J^T J / N` with everything outside of the units' blocks set to 0, plus `rho_l I`."""
+        import scipy.linalg
+
+        blocks = []
+        for layer in layers:
+            if layer.features is None or layer.deltas is None:
+                raise ValueError("the unit-wise Fisher needs the factors of every layer, got one with a Jacobian only")
+            units = layer.deltas.shape[1]
+            scale = np.mean(layer.deltas**2) * np.sum(layer.features**2) / samples**2 if self.relative else 1.0
+            for part in np.split(layer.jacobian, units, axis=1):
+                blocks.append(part.T @ part / samples + float(self.damping) * scale * np.eye(part.shape[1]))
+        return np.asarray(scipy.linalg.block_diag(*blocks))
+
+
+def _inner(layer: LayerKernels, samples: int) -> Any:
+    if layer.inner is None or layer.backward is None or len(layer.inner.train) != samples:
+        raise ValueError(_unsupported(layer))
+    return layer.inner
+
+
+def _units(layer: LayerKernels) -> Any:
+    if layer.units is None:
+        raise ValueError(
+            f"these kernels hold no units of layer {layer.name}; compute them with analytic(..., units=UnitSampling()) "
+            "or empirical(..., units=True)"
+        )
+    return layer.units
+
+
+def _unsupported(layer: LayerKernels) -> str:
+    return (
+        f"the unit-wise Fisher is defined here for dense layers without positions, which layer {layer.name} is not; "
+        "use BlockDiagonal for this network"
+    )
+
+
+def _mean_square(layer: LayerKernels, kernels: Kernels) -> Any:
+    """`mean(delta_l^2)` over samples, outputs and units, from the trace of `B_l`."""
+    assert layer.backward is not None
+    # at infinite width the stored Gram is that of one of the C independent outputs
+    trace = layer.backward.train.trace() * (kernels.outputs // kernels.block)
+    return trace / (kernels.samples * kernels.outputs * layer.dimensions[1])
