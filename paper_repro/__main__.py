@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -23,18 +24,20 @@ def main(
     formats: Annotated[str, typer.Option(help="comma-separated: png, pdf, svg")] = "png,pdf",
     cache: Annotated[bool, typer.Option(help="keep finished points and resume from them")] = True,
     gallery: Annotated[Path | None, typer.Option(help="also copy the PNG renderings into this folder")] = None,
+    jobs: Annotated[int, typer.Option(help="figures computed at the same time, each in its own process")] = 0,
     list_: Annotated[bool, typer.Option("--list", help="list papers and figures, run nothing")] = False,
 ) -> None:
     """Regenerate the figures of the papers and check every claim; exit status 1 when a claim fails."""
     import jax
 
-    from paper_repro._run import FORMATS, Settings, copy_renderings, run
+    from paper_repro._run import FORMATS, Run, Settings, copy_renderings, run
     from paper_repro.registry import papers
 
-    if device != "auto":
-        if device not in ("cpu", "gpu"):
-            raise typer.BadParameter(f"got {device!r}, expected cpu, gpu or auto", param_hint="--device")
-        jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[device])
+    platforms = {"auto": None, "cpu": "cpu", "gpu": "cuda"}
+    if device not in platforms:
+        raise typer.BadParameter(f"got {device!r}, expected cpu, gpu or auto", param_hint="--device")
+    if platforms[device] is not None:
+        jax.config.update("jax_platforms", platforms[device])
     chosen_formats = tuple(formats.split(","))
     if not set(chosen_formats) <= set(FORMATS):
         raise typer.BadParameter(f"got {formats!r}, expected some of {FORMATS}", param_hint="--formats")
@@ -57,7 +60,9 @@ def main(
     size = "quick" if quick else "full" if full else "default"
     folder = out / "cache" / size if cache else None
     settings = Settings(quick=quick, full=full, seed=seed, cache=folder)
-    report = run(chosen, settings, out, chosen_formats, console)
+    if jobs < 1:  # one process a core, but a single one on an accelerator, which processes cannot share well
+        jobs = min(os.cpu_count() or 1, 4) if jax.default_backend() == "cpu" else 1
+    report = run(chosen, Run(settings, out, chosen_formats, platforms[device]), console, jobs)
     if gallery is not None:
         copy_renderings(chosen, out, gallery)
     console.print(f"{len(report.claims)} claims, {len(report.failures)} not passed; see {out / 'report.md'}")

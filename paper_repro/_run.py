@@ -1,42 +1,44 @@
-"""Runs figures: analysis, table, report, drawing, all written atomically."""
+"""Runs figures, in one process or several: analysis, table, report, drawing, all written atomically."""
 
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+import queue
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ntkng.provenance import provenance
 from ntkng.report import Claim, Report, merge, write_atomically
+from paper_repro._progress import Bars, Reported
 from paper_repro.paper import FigureSpec, Paper, Settings, Study
 
-T = TypeVar("T")
 FORMATS = ("png", "pdf", "svg")
+Chosen = list[tuple[Paper, FigureSpec]]
 
 
-class RichProgress:
-    """Progress bars on the terminal, one a loop; each disappears when its loop is done."""
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """How to run: sizes, where to write, what to render.
 
-    def __init__(self, console: Console) -> None:
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self.bars = Progress(*columns, console=console, transient=True)
+    Attributes:
+        settings: of the analyses; their progress is replaced.
+        out: folder of figures, tables and reports.
+        formats: some of `FORMATS`.
+        platform: JAX platform of worker processes, or `None` for what JAX finds.
+    """
 
-    def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        """Yield `items`, advancing a bar."""
-        task = self.bars.add_task(description, total=total)
-        try:
-            for item in items:
-                yield item
-                self.bars.advance(task)
-        finally:
-            self.bars.remove_task(task)
+    settings: Settings
+    out: Path
+    formats: tuple[str, ...] = ("png",)
+    platform: str | None = None
 
 
 def run_figure(paper: Paper, spec: FigureSpec, settings: Settings, out: Path, formats: tuple[str, ...]) -> Report:
@@ -57,7 +59,8 @@ def run_figure(paper: Paper, spec: FigureSpec, settings: Settings, out: Path, fo
 def save_arrays(path: Path, study: Study) -> None:
     """Write the study's arrays beside its table."""
     temporary = path.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, **{name: np.asarray(array) for name, array in study.arrays.items()})
+    arrays: dict[str, Any] = {name: np.asarray(array) for name, array in study.arrays.items()}
+    np.savez_compressed(temporary, **arrays)
     temporary.replace(path)
 
 
@@ -80,39 +83,82 @@ def draw(spec: FigureSpec, study: Study, folder: Path, formats: tuple[str, ...])
         plt.close(figure)
 
 
-def run(
-    chosen: list[tuple[Paper, FigureSpec]], settings: Settings, out: Path, formats: tuple[str, ...], console: Console
-) -> Report:
-    """Run the chosen figures one after another; write `report.json` and `report.md`; return the merged report.
+def run(chosen: Chosen, plan: Run, console: Console, jobs: int = 1) -> Report:
+    """Run the chosen figures; write `report.json` and `report.md` after each; return the merged report.
 
     A figure that raises is reported as a failed claim, and the others still run.
     """
-    progress = RichProgress(console)
-    settings = dataclasses.replace(settings, progress=progress)
+    bars = Bars(console)
+    settings = plan.settings
     arguments = {"quick": settings.quick, "full": settings.full, "figures": [f"{p.key}/{f.key}" for p, f in chosen]}
-    facts = provenance(arguments, seed=settings.seed)
-    reports: list[Report] = []
-    timing: dict[str, Any] = {}
-    with progress.bars:
-        for paper, spec in chosen:
-            console.print(f"[bold]{paper.key}[/bold] / {spec.key}: {spec.title}")
-            start = time.perf_counter()
-            try:
-                report = run_figure(paper, spec, settings, out, formats)
-            except Exception as error:
-                console.print_exception(max_frames=6)
-                broken = Claim.holds("runs", False, "the figure is computed and drawn", note=repr(error))
-                report = Report(spec.title, (broken,)).prefixed(f"{paper.key}/{spec.key}")
-            timing[f"{paper.key}/{spec.key}"] = round(time.perf_counter() - start, 1)
-            reports.append(report)
-            show(report, timing[f"{paper.key}/{spec.key}"], console)
-            merged = merge("ntkng paper reproduction", reports, {**facts, "seconds": timing})
-            merged.to_json(out / "report.json")  # after every figure: nothing is lost when the run is stopped
-            write_atomically(out / "report.md", merged.to_markdown())
-    return merge("ntkng paper reproduction", reports, {**facts, "seconds": timing})
+    facts = provenance(arguments, seed=settings.seed, jobs=jobs)
+    done: dict[str, tuple[Report, float]] = {}
+    merged = Report("ntkng paper reproduction", (), facts)
+    with bars.bars:
+        for name, report, seconds in _finished(chosen, plan, bars, min(jobs, len(chosen))):
+            done[name] = report, seconds
+            show(name, report, seconds, console)
+            order = [done[key] for p, f in chosen if (key := f"{p.key}/{f.key}") in done]
+            timing = {name: seconds for name, (_, seconds) in done.items()}
+            merged = merge(merged.title, [report for report, _ in order], {**facts, "seconds": timing})
+            merged.to_json(plan.out / "report.json")  # after every figure: nothing is lost when the run is stopped
+            write_atomically(plan.out / "report.md", merged.to_markdown())
+    return merged
 
 
-def copy_renderings(chosen: list[tuple[Paper, FigureSpec]], out: Path, gallery: Path) -> None:
+def _finished(chosen: Chosen, plan: Run, bars: Bars, jobs: int) -> Iterator[tuple[str, Report, float]]:
+    """Figures as they finish, with their names and times."""
+    names = [(paper.key, spec.key) for paper, spec in chosen]
+    if jobs <= 1:
+        for paper, figure in names:
+            report, seconds = _one(paper, figure, plan, bars.handle)
+            yield f"{paper}/{figure}", report, seconds
+        return
+    context = multiprocessing.get_context("spawn")  # JAX is not safe to fork
+    with context.Manager() as manager, ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        events = manager.Queue()
+        running: dict[Future[Any], str] = {
+            pool.submit(_one, paper, figure, plan, events.put): f"{paper}/{figure}" for paper, figure in names
+        }
+        while running:
+            complete, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+            _drain(events, bars)
+            for future in complete:
+                yield running.pop(future), *future.result()
+
+
+def _drain(events: Any, bars: Bars) -> None:
+    while True:
+        try:
+            bars.handle(events.get_nowait())
+        except queue.Empty:
+            return
+
+
+def _one(paper_key: str, figure_key: str, plan: Run, put: Any) -> tuple[Report, float]:
+    """Run one figure by its names, in this process; an exception becomes a failed claim."""
+    from paper_repro.registry import paper as find
+
+    if plan.platform is not None:
+        import jax
+
+        jax.config.update("jax_platforms", plan.platform)
+    start = time.perf_counter()
+    paper = find(paper_key)
+    spec = paper.figure(figure_key)
+    settings = dataclasses.replace(plan.settings, progress=Reported(put, figure_key))
+    try:
+        report = run_figure(paper, spec, settings, plan.out, plan.formats)
+    except Exception as error:
+        import traceback
+
+        lines = "".join(traceback.format_exception(error)[-3:])
+        broken = Claim.holds("runs", False, "the figure is computed and drawn", note=f"{error!r}\n{lines}")
+        report = Report(spec.title, (broken,)).prefixed(f"{paper_key}/{figure_key}")
+    return report, round(time.perf_counter() - start, 1)
+
+
+def copy_renderings(chosen: Chosen, out: Path, gallery: Path) -> None:
     """Copy the PNG of each chosen figure to `<gallery>/<paper>/<figure>.png`."""
     for paper, spec in chosen:
         source, target = out / paper.key / f"{spec.key}.png", gallery / paper.key / f"{spec.key}.png"
@@ -121,10 +167,11 @@ def copy_renderings(chosen: list[tuple[Paper, FigureSpec]], out: Path, gallery: 
             shutil.copyfile(source, target)
 
 
-def show(report: Report, seconds: float, console: Console) -> None:
+def show(name: str, report: Report, seconds: float, console: Console) -> None:
     """Print one line, and the failures in full."""
     good = sum(bool(claim) for claim in report.claims)
     colour = "green" if report else "red"
-    console.print(f"  [{colour}]{good}/{len(report.claims)} claims hold[/{colour}] ({seconds:.0f} s)")
+    console.print(f"{name}: [{colour}]{good}/{len(report.claims)} claims hold[/{colour}] ({seconds:.0f} s)")
     for claim in report.failures:
-        console.print(f"  [red]{claim.verdict}[/red] {claim.name}: {claim.value:.5g}, bound {claim.bound} {claim.note}")
+        text = f"  {claim.verdict}: {claim.name}: {claim.value:.5g}, bound {claim.bound} {claim.note}"
+        console.print(text, style="red", markup=False)
