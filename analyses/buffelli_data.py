@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ntkng.reversible import Split
 
 
-def digits() -> tuple[Float[np.ndarray, "N 64"], np.ndarray]:
-    """Inputs `[1797, 64]` and labels of the 8x8 digits that come with scikit-learn."""
-    from sklearn.datasets import load_digits
-
-    inputs, labels = load_digits(return_X_y=True)
-    return np.asarray(inputs, dtype=np.float64), np.asarray(labels)
+def folder(name: str) -> Path:
+    """Where the files of a data set are looked for: `$NTKNG_DATA/<name>`, or `data/<name>` in the working directory."""
+    return Path(os.environ.get("NTKNG_DATA", "data")) / name
 
 
-def load(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and labels of a data set by name; all but the digits must be there locally (`ntkng.data`)."""
-    if name == "digits":
-        return digits()
-    from ntkng.data import load as load_local  # type: ignore[import-not-found]
+def load(name: str) -> tuple[Float[np.ndarray, "N d"], Int[np.ndarray, " N"]]:
+    """Inputs and labels of the digits, or of MNIST and CIFAR-10 from their `folder` (see `ntkng.data.load`)."""
+    from ntkng import data
 
-    return load_local(name)
+    dataset = data.load(name, None if name == "digits" else folder(name))
+    return dataset.inputs, dataset.labels
 
 
 def prepare(inputs: Any, labels: Any, *, train: int, test: int | None = None, dim: int | None = None, seed: int = 0):

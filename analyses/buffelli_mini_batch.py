@@ -22,13 +22,16 @@ OVERFITTING = "saturation and overfitting of mini-batch Gauss-Newton"
 def mini_batch(settings: Settings) -> Study:
     """Training and held-out loss and accuracy over 40 epochs, mean squared error."""
     table = training(mini_batch_setups(settings, "mse"), settings)
-    return Study(table, Report("B2", loss_claims(table), provenance({"epochs": 40}, seed=settings.seed)))
+    report = Report("B2", loss_claims(table), provenance({"epochs": 40}, seed=settings.seed))
+    facts = {"title": "Mini-batches of 100, digits", "loss": "mean squared error", "accuracy_range": (0.9, 1.003)}
+    return Study(table, report, facts=facts)
 
 
 def loss_claims(table: pd.DataFrame) -> tuple[Claim, ...]:
     """What figure B2 must show."""
     gn, adam = (select(table, method=m) for m in ("Gauss-Newton", "Adam"))
     late_gn, late_adam = (select(t, {"epoch": 36}).groupby("seed").test_loss.mean() for t in (gn, adam))
+    early = gn[gn.epoch < 36].groupby("seed").test_loss.min()
     source = f"{SOURCE}, figure 2"
     accuracy = {m: select(t, epoch=40).test_accuracy for m, t in (("GN", gn), ("Adam", adam))}
     mean, half = mean_with_interval(accuracy["GN"].to_numpy() - accuracy["Adam"].to_numpy())
@@ -43,8 +46,8 @@ def loss_claims(table: pd.DataFrame) -> tuple[Claim, ...]:
             source=source,
         ),
         above_in_every_seed(
-            "GN/test rises", late_gn / gn.groupby("seed").test_loss.min(), 1.04,
-            "held-out loss of epochs 36 to 40 over its own minimum", source=source,
+            "GN/test rises", late_gn / early, 1.04,
+            "held-out loss of epochs 36 to 40 over its own earlier minimum", source=source,
         ),
         above_in_every_seed(
             "GN/test above Adam", late_gn / late_adam, 1.0, "held-out loss of epochs 36 to 40, Gauss-Newton over Adam",
@@ -84,7 +87,7 @@ def change_claims(table: pd.DataFrame, predicted: np.ndarray, measured: np.ndarr
         within_in_every_seed("GN/percent", gn, -46, -41, "mean change per update, each epoch from 2 on", source=source),
         within_in_every_seed("Adam/percent", adam, -15, -3, "the same for Adam", source=source),
         Claim.below(
-            "GN/predicted by J R", float(np.abs(measured - predicted).max()), 1.0,
+            "GN/predicted by J R", float(np.abs(measured - predicted).max()), 0.3,
             "percentage points between the measured change of updates after 2 epochs and "
             "100 (|(I - eta J R) eps|^2 / |eps|^2 - 1), where J R is a sum of projectors because the cut and the "
             "linear first block leave some feature matrices short of full row rank",

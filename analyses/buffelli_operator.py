@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -125,17 +126,17 @@ def rate(case: Case, seed: int) -> dict[str, object]:
 @in_float64
 def _jacobian_and_inverse(model: RevMLP, weights, inputs) -> tuple[np.ndarray, np.ndarray]:
     """Dense `J [ND P]` and `R [P ND]` of the representation."""
-    jacobian, inverse = _dense(model, jax.tree.map(jnp.asarray, weights), jnp.asarray(inputs))
+    jacobian, inverse = _dense(model, jax.tree.map(jnp.asarray, weights), jnp.asarray(inputs), EXACT)
     return np.asarray(jacobian), np.asarray(inverse)
 
 
-@jax.jit
-def _dense(model: RevMLP, weights, inputs):
+@partial(jax.jit, static_argnames=("inverse",))
+def _dense(model: RevMLP, weights, inputs, inverse: RightInverse):
     flat, unravel = ravel_pytree(weights)
     z = model.representation(weights, inputs)
     jacobian = jax.jacobian(lambda w: model.representation(unravel(w), inputs).ravel())(flat)
     columns = jax.lax.map(
-        lambda e: ravel_pytree(EXACT(model, weights, z, e.reshape(z.shape)).weights)[0], jnp.eye(z.size)
+        lambda e: ravel_pytree(inverse(model, weights, z, e.reshape(z.shape)).weights)[0], jnp.eye(z.size)
     )
     return jacobian, columns.T
 

@@ -104,7 +104,9 @@ def _optimiser(method: Method, rate: float, rtol: float) -> Optimiser:
 
 
 def mini_batch_setups(settings: Settings, objective: Objective, methods: Sequence[Method] = METHODS) -> list[Setup]:
-    """The mini-batch runs of one objective: every seed and method, observed at a few epochs."""
+    """The mini-batch runs of one objective: every seed and method (no SGD if quick), observed at a few epochs."""
+    if settings.quick:
+        methods = [m for m in methods if m != "SGD"]
     rates = {"Gauss-Newton": 0.1, "Adam": 1e-3, "SGD": 0.01 if objective == "mse" else 0.1}
     seeds = range(settings.seed, settings.seed + settings.choose(1, 5, 10))
     observed = (1, 2, 5, 10, 20, 30, 40)

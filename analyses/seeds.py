@@ -32,6 +32,14 @@ def above_in_every_seed(name: str, values: Iterable[float], bound: float, statem
     return Claim.above(name, float(np.min(sample)), bound, _with_mean(statement, sample), **details)
 
 
+def mean_above(name: str, values: Iterable[float], bound: float, statement: str, **details: Any) -> Claim:
+    """The mean is above `bound`; its 95 % interval is the claim's uncertainty."""
+    sample = _sample(values)
+    mean, half = mean_with_interval(sample)
+    statement = f"{statement} (mean of {len(sample)}, smallest {sample.min():.4g})"
+    return Claim.above(name, mean, bound, statement, uncertainty=half, **details)
+
+
 def within_in_every_seed(
     name: str, values: Iterable[float], low: float, high: float, statement: str, **details: Any
 ) -> Claim:

@@ -38,17 +38,19 @@ def gauss_newton_path(
     check_objective(objective)
     if rate <= 0 or steps < 1:
         raise ValueError(f"got rate={rate}, steps={steps}, expected positive numbers")
-    arrays = jax.tree.map(jnp.asarray, (model, weights, inputs, targets))
-    return _path(*arrays, jnp.asarray(rate), objective, steps, inverse or RightInverse(rtol=1e-12))
+    model, weights = jax.tree.map(jnp.asarray, (model, weights))
+    x, y, inverse = jnp.asarray(inputs), jnp.asarray(targets), inverse or RightInverse(rtol=1e-12)
+    path = []
+    for _ in range(steps):
+        weights, logits = _step(model, weights, x, y, rate, objective, inverse)
+        path.append(logits)
+    return jnp.stack([*path, model.logits(weights, x)])
 
 
-@partial(jax.jit, static_argnames=("objective", "steps", "inverse"))
-def _path(model, weights, inputs, targets, rate, objective: Objective, steps: int, inverse: RightInverse) -> Array:
-    def step(weights, _):
-        logits = model.logits(weights, inputs)
-        error = function_error(objective, logits, targets)
-        direction = gauss_newton_direction(model, weights, inputs, error, inverse).weights
-        return jax.tree.map(lambda w, v: w - rate * v, weights, direction), logits
-
-    weights, path = jax.lax.scan(step, weights, length=steps)
-    return jnp.concatenate([path, model.logits(weights, inputs)[None]])
+@partial(jax.jit, static_argnames=("objective", "inverse"))
+def _step(model: RevMLP, weights: Weights, x: Array, y: Array, rate: float, objective: Objective, inverse):
+    """The next weights, and the logits before."""
+    logits = model.logits(weights, x)
+    error = function_error(objective, logits, y)
+    direction = gauss_newton_direction(model, weights, x, error, inverse).weights
+    return jax.tree.map(lambda w, v: w - rate * v, weights, direction), logits
