@@ -98,7 +98,9 @@ class Objective:
 
     def with_targets(self, targets: Float[np.ndarray, "N C"]) -> Objective:
         """The same model on other targets."""
-        return dataclasses.replace(self, targets=targets)
+        other = dataclasses.replace(self, targets=targets)
+        other.__dict__["_compiled"] = self._compiled  # the same model: do not compile it again
+        return other
 
     @functools.cached_property
     def _compiled(self) -> tuple[Callable[..., jax.Array], ...]:
