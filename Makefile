@@ -6,8 +6,11 @@ RUN     = $(VENV)/bin/python -m
 ARGS   ?=
 READY   = $(VENV)/.ready
 
-.PHONY: figures test test-all lint types bench docs clean
-figures: $(READY)  ## regenerate the paper figures, with the claims that they must pass
+.PHONY: figures figures-all test test-all lint types bench docs clean
+figures: $(READY)      ## the figures of the main paper, with the claims that they must pass
+	$(RUN) paper_repro --paper karakida-osawa-2020 $(ARGS)
+
+figures-all: $(READY)  ## those of the companion papers too
 	$(RUN) paper_repro $(ARGS)
 
 test: $(READY)     ## the fast tests
@@ -28,7 +31,7 @@ bench: $(READY)    ## timings as ratios in one run, see benchmarks/
 
 docs: $(READY)
 	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --constraint $(PINS) --group docs
-	$(RUN) mkdocs build --strict
+	$(RUN) mkdocs build --strict --config-file docs/mkdocs.yml
 
 $(READY): pyproject.toml $(PINS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ntkng needs Python >= 3.11, got " + sys.version)'

@@ -95,8 +95,8 @@ def z_scores(network, seeds, quantities):
 def test_layer_kernels_against_random_networks():
     """Each `Theta_l`, `A_l`, `B_l` is the mean over wide networks, within Monte-Carlo error.
 
-    Bounds: 63 distinct entries are tested, so |z| < 4.5 has a false-alarm rate below 1e-3 (t with 199 degrees of freedom); finite-width
-    bias is O(1/M), below the error of 200 networks at M = 256.
+    Below 200 distinct entries are tested, so |z| < 4.5 has a false-alarm rate below 3e-3 (t with 199 degrees of
+    freedom); finite-width bias is O(1/M), below the error of 200 networks at M = 256.
     """
     network = ntkng.mlp(5, 1, width=256, activation="erf", sigma_w=1.4, sigma_b=0.3)
     worst = z_scores(network, 200, ("theta", "inner", "backward"))
