@@ -24,7 +24,7 @@ from ntkng.kernels.unit_sampling import attach, sample_units
 from ntkng.kernels.units import UnitSampling
 from ntkng.layers.affine import has_factors
 from ntkng.network import Network
-from ntkng.precision import in_float64, is_concrete
+from ntkng.precision import AnyArray, in_float64, is_concrete
 from ntkng.tape import KernelTape, running
 from ntkng.validation import positive_integer
 
@@ -35,8 +35,8 @@ WORKING_COPIES = 10  # arrays of the size of a layer's own term that are alive a
 @in_float64
 def analytic(
     network: Network,
-    x: Float[Array, "N *input"],
-    x_test: Float[Array, "M *input"] | None = None,
+    x: Float[AnyArray, "N *input"],
+    x_test: Float[AnyArray, "M *input"] | None = None,
     *,
     dtype: Any = jnp.float64,
     rows: int | None = None,

@@ -14,15 +14,15 @@ from ntkng.kernels.units import units_of
 from ntkng.layers import LayerRecord, gram, kronecker_factors
 from ntkng.layers.affine_gram import kronecker_gram
 from ntkng.network import Network, Parameters
-from ntkng.precision import in_float64
+from ntkng.precision import AnyArray, in_float64
 
 
 @in_float64
 def empirical(
     network: Network,
     parameters: Parameters,
-    x: Float[Array, "N *input"],
-    x_test: Float[Array, "M *input"] | None = None,
+    x: Float[AnyArray, "N *input"],
+    x_test: Float[AnyArray, "M *input"] | None = None,
     *,
     factors: bool = False,
     units: bool = False,
