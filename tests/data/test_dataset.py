@@ -38,6 +38,14 @@ def test_labels_follow_their_inputs(digits):
         np.testing.assert_array_equal([by_input[row.tobytes()] for row in x], np.where(y[:, 0] < 0, 7, 2))
 
 
+def test_centring_keeps_the_rank_and_lowers_the_condition_number(digits):
+    centred = digits.centred()
+    np.testing.assert_allclose(centred.inputs.mean(axis=0), 0, atol=1e-14)
+    gram, original = (x @ x.T for x in (data.split(40, classes=(3, 8)).x for data in (centred, digits)))
+    assert np.linalg.matrix_rank(gram) == 40
+    assert 3 * np.linalg.cond(gram) < np.linalg.cond(original)
+
+
 def test_split_makes_a_problem(digits):
     split = digits.split(10, 5, classes=(0, 1, 2))
     problem = ntkng.Problem(ntkng.mlp(64, 3, width=8), *split)

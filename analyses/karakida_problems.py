@@ -1,0 +1,61 @@
+"""The problems and approximations that the figures of Karakida and Osawa (2020) share."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+
+import ntkng
+from ntkng.data import Split, gaussian_teacher, load
+from ntkng.fisher import KFAC, BlockDiagonal, BlockTriDiagonal, Exact, Fisher
+from ntkng.kernels import Kernels, analytic
+from ntkng.network import Network, Parameters
+from ntkng.precision import in_float64
+from ntkng.problem import Problem
+
+SOURCE = "Karakida and Osawa 2020"
+APPROXIMATIONS: tuple[Fisher, ...] = (Exact(), BlockDiagonal(), BlockTriDiagonal(), KFAC())
+TEST_SAMPLES = 200
+DIGITS = (3, 8)
+PROBLEMS = ("synthetic", "digits", "digits, not centred")
+
+
+@functools.cache
+def split(name: str, samples: int, seed: int) -> Split:
+    """Training and test data by name.
+
+    Args:
+        name: `"synthetic"`: Gaussian inputs of 784 dimensions with a half linear, half quadratic teacher; `"digits"`: 3
+            against 8, the mean image of all digits subtracted; `"digits, not centred"`: without that, so that the input
+            Gram `A_0` has a condition number of about 1e5 at N = 40 (K-FAC inverts it). All inputs have norm `sqrt(M_0)`.
+        samples: N; undamped K-FAC without bias needs N <= 40 or so on the digits.
+        seed: of the draw.
+    """
+    if name == "synthetic":
+        return gaussian_teacher(samples, TEST_SAMPLES, seed=seed)
+    if name not in PROBLEMS:
+        raise ValueError(f"unknown problem {name!r}; choose from {PROBLEMS}")
+    data = load("digits")
+    data = data.centred() if name == "digits" else data
+    return data.split(samples, TEST_SAMPLES, classes=DIGITS, seed=seed)
+
+
+@functools.cache
+def problem(name: str, width: int, *, depth: int = 3, samples: int = 40, seed: int = 0) -> Problem:
+    """A relu network without biases on the data; cached, because each new `Network` is compiled anew."""
+    data = split(name, samples, seed)
+    return Problem(ntkng.mlp(data.x.shape[1], width=width, depth=depth), *data)
+
+
+@functools.cache
+def kernels(name: str, *, depth: int = 3, samples: int = 40, seed: int = 0) -> Kernels:
+    """Infinite-width kernels of `problem(...)`, which do not depend on its width."""
+    limit = problem(name, 1, depth=depth, samples=samples, seed=seed)
+    return analytic(limit.network, limit.x, limit.x_test)
+
+
+@in_float64
+def draw(network: Network, seed: int) -> Parameters:
+    """Random parameters, in float64."""
+    return network.init(jax.random.key(seed))
