@@ -10,6 +10,7 @@ import pandas as pd
 
 from analyses.study import Settings, Study
 from analyses.tables import select
+from analyses.threads import one_blas_thread
 from ntkng.provenance import provenance
 from ntkng.report import Claim, Report
 from ntkng.reversible import (
@@ -30,6 +31,7 @@ FLOORS = ((20, 5, 0.3), (20, 10, 0.3), (20, 14, 0.3), (20, 10, 0.6), (20, 30, 0.
 """Features, batch size and effective rate of the simulated settings."""
 
 
+@one_blas_thread()
 def closed_forms(settings: Settings) -> Study:
     """Three closed forms against what they describe."""
     seeds = range(settings.seed, settings.seed + settings.choose(4, 10, 30))

@@ -12,10 +12,12 @@ from analyses.buffelli_runs import SOURCE, mini_batch_setups, training
 from analyses.seeds import above_in_every_seed, mean_with_interval, within_in_every_seed
 from analyses.study import Settings, Study
 from analyses.tables import select
+from analyses.threads import one_blas_thread
 from ntkng.provenance import provenance
 from ntkng.report import Claim, Report
 
 
+@one_blas_thread()
 def cross_entropy(settings: Settings) -> Study:
     """Mini-batch runs with cross-entropy, and one epoch with the exact Hessian."""
     setups = mini_batch_setups(settings, "cross-entropy")

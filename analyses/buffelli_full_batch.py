@@ -9,6 +9,7 @@ from analyses.buffelli_runs import SOURCE, Method, Setup, training
 from analyses.seeds import above_in_every_seed, below_in_every_seed, within_in_every_seed
 from analyses.study import Settings, Study
 from analyses.tables import select
+from analyses.threads import one_blas_thread
 from ntkng.provenance import provenance
 from ntkng.report import Claim, Report
 
@@ -24,6 +25,7 @@ def setups(settings: Settings) -> list[Setup]:
     return [Setup("mse", m, rate, seed=s, epochs=n, **common) for s in seeds for m, rate, n in choices]
 
 
+@one_blas_thread()
 def full_batch(settings: Settings) -> Study:
     """Loss, accuracy and loss change of each step on the digits."""
     table = training(setups(settings), settings).rename(columns={"epoch": "step"})

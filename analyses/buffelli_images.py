@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -12,6 +13,7 @@ from analyses.buffelli_runs import SOURCE, Method, Setup, training
 from analyses.seeds import above_in_every_seed, mean_with_interval
 from analyses.study import Settings, Study
 from analyses.tables import select
+from analyses.threads import one_blas_thread
 from ntkng.provenance import provenance
 from ntkng.report import Claim, Report
 
@@ -43,9 +45,10 @@ def setups(settings: Settings, name: str) -> list[Setup]:
 def images(settings: Settings, name: str) -> Study:
     """Losses and accuracies on one data set, and one update against its prediction from `J R`."""
     chosen = setups(settings, name)
-    table = training(chosen, settings)
     squared = dataclasses.replace(chosen[0], objective="mse")
-    predicted, measured = one_update(squared, epochs=1, batches=2)
+    with contextlib.nullcontext() if settings.full else one_blas_thread():  # only the full size has large matrices
+        table = training(chosen, settings)
+        predicted, measured = one_update(squared, epochs=1, batches=2)
     facts = {"title": f"{name}, mini-batches of {squared.batch}", "loss": "cross-entropy"}
     report = Report(name, claims(table, predicted, measured), provenance({"data": name}, seed=settings.seed))
     return Study(table, report, facts=facts)

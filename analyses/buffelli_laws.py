@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from analyses.study import Settings, Study
 from analyses.tables import select
+from analyses.threads import one_blas_thread
 from ntkng.function_space_flow import FunctionSpaceFlow, IdentityMetric, Isotropic, Softmax
 from ntkng.provenance import provenance
 from ntkng.report import Claim, Report
@@ -82,6 +83,7 @@ class Problem:
         return np.asarray(path)
 
 
+@one_blas_thread()
 def laws(settings: Settings, alpha_per_block: float = 1.0) -> Study:
     """Errors of the laws at four learning rates, the paths at the smallest, and the power-law tail.
 

@@ -11,6 +11,7 @@ from analyses.buffelli_runs import SOURCE, Setup, mini_batch_setups, training
 from analyses.seeds import above_in_every_seed, below_in_every_seed, mean_with_interval, within_in_every_seed
 from analyses.study import Settings, Study
 from analyses.tables import select
+from analyses.threads import one_blas_thread
 from ntkng.precision import in_float64
 from ntkng.provenance import provenance
 from ntkng.report import Claim, Report
@@ -19,6 +20,7 @@ from ntkng.reversible import function_error, gauss_newton_direction, loss, perce
 OVERFITTING = "saturation and overfitting of mini-batch Gauss-Newton"
 
 
+@one_blas_thread()
 def mini_batch(settings: Settings) -> Study:
     """Training and held-out loss and accuracy over 40 epochs, mean squared error."""
     table = training(mini_batch_setups(settings, "mse"), settings)
@@ -67,6 +69,7 @@ def at(table: pd.DataFrame, epoch: int) -> pd.Series:
     return select(table, epoch=epoch).set_index("seed").train_loss
 
 
+@one_blas_thread()
 def loss_change(settings: Settings) -> Study:
     """Percentage change of each batch's loss by the update that it causes, and its prediction from `J R`."""
     setups = mini_batch_setups(settings, "mse") + mini_batch_setups(settings, "cross-entropy")

@@ -11,10 +11,12 @@ from analyses.buffelli_runs import SOURCE, mini_batch_setups, training
 from analyses.seeds import above_in_every_seed, below_in_every_seed, within_in_every_seed
 from analyses.study import Settings, Study
 from analyses.tables import select
+from analyses.threads import one_blas_thread
 from ntkng.provenance import provenance
 from ntkng.report import Claim, Report
 
 
+@one_blas_thread()
 def no_bottleneck(settings: Settings) -> Study:
     """The mini-batch runs of B2 with `A(x) = [relu(x), 1]`, and those with the bottleneck beside them."""
     wide = mini_batch_setups(settings, "mse", ("Gauss-Newton", "Adam"))

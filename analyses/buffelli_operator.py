@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from analyses.study import Settings, Study
 from analyses.tables import select
+from analyses.threads import one_blas_thread
 from ntkng.function_space_flow import check_isotropy
 from ntkng.precision import in_float64
 from ntkng.provenance import provenance
@@ -58,6 +59,7 @@ CASES = (
 )
 
 
+@one_blas_thread()
 def operator(settings: Settings) -> Study:
     """Ranks, traces and deviations of `J R` in the four cases, and how the deviations depend on the initial size."""
     cases = pd.DataFrame([describe(case, settings.seed) for case in settings.track(CASES, "operators")])

@@ -8,10 +8,12 @@ from analyses.buffelli_runs import SOURCE, mini_batch_setups, training
 from analyses.seeds import below_in_every_seed, mean_above, mean_with_interval, within_in_every_seed
 from analyses.study import Settings, Study
 from analyses.tables import select
+from analyses.threads import one_blas_thread
 from ntkng.provenance import provenance
 from ntkng.report import Claim, Report
 
 
+@one_blas_thread()
 def representation(settings: Settings) -> Study:
     """CKA of every block with its initial output, cosine of the NTK with the initial one, and its rate of change."""
     setups = mini_batch_setups(settings, "mse") + mini_batch_setups(settings, "cross-entropy")

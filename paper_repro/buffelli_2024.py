@@ -29,15 +29,16 @@ PAPER = Paper(
   year = {2024},
 }""",
     figures=(
-        FigureSpec("B1", "Full batch: loss, accuracy, loss change", full_batch, "figures.buffelli_full_batch:plot"),
+        # B3 and B4 last: they take the runs of B2 and B6 from the cache, whichever process has made them
         FigureSpec("B2", "Mini-batch: training and held-out curves", mini_batch, "figures.buffelli_mini_batch:plot"),
-        FigureSpec("B3", "Change of the batch loss per update", loss_change, "figures.buffelli_loss_change:plot"),
-        FigureSpec("B4", "Movement of NTK and representations", representation, "figures.buffelli_representation:plot"),
-        FigureSpec("B5", "Without the inverted bottleneck", no_bottleneck, "figures.buffelli_mini_batch:no_bottleneck"),
         FigureSpec("B6", "Cross-entropy: power-law tail", cross_entropy, "figures.buffelli_cross_entropy:plot"),
+        FigureSpec("B1", "Full batch: loss, accuracy, loss change", full_batch, "figures.buffelli_full_batch:plot"),
+        FigureSpec("B5", "Without the inverted bottleneck", no_bottleneck, "figures.buffelli_mini_batch:no_bottleneck"),
         FigureSpec("B7", "J R = L_b I and its failure modes", operator, "figures.buffelli_operator:plot"),
         FigureSpec("B8", "Laws of Gauss-Newton in function space", laws, "figures.buffelli_laws:plot"),
         FigureSpec("B9", "Zero-weight kernel, floor, probes", closed_forms, "figures.buffelli_closed_forms:plot"),
+        FigureSpec("B3", "Change of the batch loss per update", loss_change, "figures.buffelli_loss_change:plot"),
+        FigureSpec("B4", "Movement of NTK and representations", representation, "figures.buffelli_representation:plot"),
         *(
             FigureSpec(
                 f"B10-{name}",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from analyses.threads import one_blas_thread
 from ntkng.reversible import RevMLP
 
 
@@ -94,6 +95,13 @@ def block_slices(weights):
 
 def flatten(weights):
     return np.concatenate([np.asarray(block[half]).ravel() for block in weights for half in "fg"])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small matrices only; see `one_blas_thread`."""
+    with one_blas_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

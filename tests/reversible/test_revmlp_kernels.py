@@ -10,8 +10,7 @@ from ntkng.reversible import (
 )
 
 
-@pytest.mark.parametrize("logits", [True, False])
-@pytest.mark.parametrize("linear_first", [True, False])
+@pytest.mark.parametrize(("logits", "linear_first"), [(True, True), (False, False)])
 def test_layer_kernels(draw, dense, logits, linear_first):
     model, weights, x = draw(linear_first=linear_first)
     jacobian = dense.jacobian(model, weights, x, logits=logits)
