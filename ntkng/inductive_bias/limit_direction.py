@@ -74,7 +74,7 @@ def asymptote(problem: LogisticProblem, w0: Float[np.ndarray, " d"], *, toleranc
             "the offset b is not; perturb the data"
         )
     b = np.linalg.solve(problem.signed[active], -np.log(len(problem.y) * multipliers[active]))
-    return Asymptote(problem, u, b, active, multipliers)
+    return Asymptote(problem, problem.weights(w0), u, b, active, multipliers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Asymptote:
 
     Attributes:
         problem: the data.
+        w0: where the flow starts.
         u: limit of `w(t)/t`.
         b: offset.
         active: samples with margin 1 under `u`.
@@ -90,6 +91,7 @@ class Asymptote:
     """
 
     problem: LogisticProblem
+    w0: Float[np.ndarray, " d"]
     u: Float[np.ndarray, " d"]
     b: Float[np.ndarray, " d"]
     active: Bool[np.ndarray, " N"]

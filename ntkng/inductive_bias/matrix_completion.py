@@ -13,10 +13,12 @@ flow does to the unobserved entries depends on that set and on the rank of the J
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Literal
 
 import numpy as np
+import scipy.linalg
 from jaxtyping import Bool, Float
 
 from ntkng.inductive_bias.parametrisation import DeepLinear
@@ -151,6 +153,12 @@ def end_to_end_kernel(network: DeepLinear, theta: Float[np.ndarray, " P"]) -> Fl
 
 
 def _symmetric_solve(kernel: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """`kernel^+ v`: by Cholesky, or by eigenvalues when the kernel is singular or nearly so."""
+    with contextlib.suppress(np.linalg.LinAlgError):
+        factor, lower = scipy.linalg.cho_factor(kernel, lower=True)
+        pivots = np.diag(factor) ** 2
+        if pivots.min() > 1e-9 * pivots.max():
+            return scipy.linalg.cho_solve((factor, lower), v)
     values, vectors = np.linalg.eigh(kernel)
     kept = values > 1e-11 * values[-1]
     return vectors[:, kept] @ ((vectors[:, kept].T @ v) / values[kept])

@@ -75,24 +75,32 @@ class NaturalGradientFlow(GradientFlow):
     If the rows over all Fisher inputs are linearly independent, the training means follow
     `mu(t) = y + e^{-t} (mu(0) - y)` and the logits on the extra inputs stay where they are. If only the training rows
     are, the first half still holds. Otherwise the velocity is the weighted projection of that direction.
+    With `blocks` the Fisher matrix is block-diagonal over consecutive groups of parameters (layers); when the training
+    rows of every one of the `L` groups are independent, the means follow `mu(t) = y + e^{-L t} (mu(0) - y)`.
 
     Attributes:
         extra: further inputs `[M d]` over which the Fisher sum (with its `1/N`) also runs; `None` for none.
+        blocks: sizes of the groups of parameters of a block-diagonal Fisher matrix; `None` for the exact one.
         rcond: singular values of `A` below `rcond` times the largest count as zero.
     """
 
     extra: Float[np.ndarray, "M d"] | None = None
+    blocks: tuple[int, ...] | None = None
     rcond: float = 1e-12
 
     def velocity(self, theta):
-        """`-A^+ b`."""
+        """`-A^+ b`, for each block of columns."""
         inputs = self.X if self.extra is None else np.concatenate([self.X, np.asarray(self.extra, dtype=np.float64)])
         f = self.model.outputs(theta, inputs)
         residual = np.zeros_like(f)
         residual[: len(self.X)] = self.family.residual(f[: len(self.X)], self.y)
         J = self.model.jacobian(theta, inputs).reshape(*f.shape, -1)
         A, b = whitened_rows(self.family, f, J, residual)
-        return -np.linalg.lstsq(A, b, rcond=self.rcond)[0]
+        sizes = self.blocks or (A.shape[1],)
+        if sum(sizes) != A.shape[1]:
+            raise ValueError(f"the blocks must add up to {A.shape[1]} parameters, got {sizes}")
+        parts = np.split(A, np.cumsum(sizes)[:-1], axis=1)
+        return -np.concatenate([np.linalg.lstsq(part, b, rcond=self.rcond)[0] for part in parts])
 
 
 def whitened_rows(
