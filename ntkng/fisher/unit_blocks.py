@@ -19,28 +19,32 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkng.fisher.small_solves import solve_small
+from ntkng.kernels.kernels import Gram
 from ntkng.kernels.units import Units
 
 BLOCK_BYTES = 2**26
 
 
-def kernel(
-    inner: Float[Array, "N3 N"], units: Units, shift: float | Array, *, independent: bool
-) -> Float[Array, "groups N3_k N_k"]:
-    r"""`sum_i Theta'_i (Theta_i + s I)^{-1}` on all inputs, once per group of units; each group stands for the layer.
+def kernel(inner: Gram, units: Units, shift: float | Array, *, independent: bool) -> Gram:
+    r"""`sum_i Theta'_i (Theta_i + s I)^{-1}` on train and test inputs, once per group of units, on a leading axis.
+
+    Each group stands for the whole layer.
 
     Args:
-        inner: `A` between all inputs (training, then test) and training inputs.
-        units: of the layer.
+        inner: `A` and `A'`.
+        units: of the layer; test units may have other outputs than training units (logits next to whitened ones).
         shift: `s = N rho`.
         independent: the units' distribution is symmetric in the outputs, so that the expectation is `K kron I_C`: return
-            `K`, `[N3, N]`, the mean over outputs of the diagonal blocks. Else `[N3 C, N C]`, sample-major.
+            `K`, `[groups, N, N]` and `[groups, N', N]`, the mean over outputs of the diagonal blocks. Else
+            `[groups, N C, N C]` and `[groups, N' C, N C]`, sample-major.
     """
-    everywhere = units.both.astype(inner.dtype)
-    batch = _batch(inner, everywhere, independent)
-    grouped = everywhere.reshape(units.groups, -1, *everywhere.shape[1:])
-    sums = _sums(inner, grouped, jnp.asarray(shift, inner.dtype), batch, independent)
-    return units.weight * units.groups * sums
+    dtype = inner.train.dtype
+    grouped = jax.tree.map(
+        lambda deltas: deltas.astype(dtype).reshape(units.groups, -1, *deltas.shape[1:]), (units.train, units.test)
+    )
+    batch = _batch(inner, units, independent)
+    sums = _sums(inner, grouped, jnp.asarray(shift, dtype), batch, independent)
+    return sums.map(lambda part: units.weight * units.groups * part)
 
 
 def cotangents(
@@ -70,37 +74,55 @@ def _solve(inner: Array, norms: Array, shift: Array, right: Float[Array, "N k"])
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
-def _sums(
-    inner: Float[Array, "N3 N"], grouped: Float[Array, "groups S N3 C"], shift: Array, batch: int, independent: bool
+def _sums(inner: Gram, grouped: tuple[Array, Array | None], shift: Array, batch: int, independent: bool) -> Gram:
+    """Sum over the units of each group, a batch of units at a time."""
+    *_, samples, outputs = grouped[0].shape
+
+    def solved(delta: Float[Array, "N C"]) -> tuple[Gram, Array]:
+        norms, directions = _polar(delta)
+        inverse = _solve(inner.train, norms, shift, jnp.diag(norms)).T
+        return inner.map(lambda gram: jnp.matmul(gram, inverse, precision="highest")), directions
+
+    def add(total: Gram, deltas: tuple[Array, Array | None]) -> tuple[Gram, None]:
+        weights, directions = jax.vmap(solved)(deltas[0])
+        parts = [(weights.train, deltas[0])]
+        if weights.cross is not None and deltas[1] is not None:
+            parts.append((weights.cross, deltas[1]))
+        return jax.tree.map(jnp.add, total, Gram(*[_contract(*part, directions, independent) for part in parts])), None
+
+    def zeros(deltas: Array) -> Array:
+        rows, columns = (deltas.shape[2:], (samples, outputs))
+        shape = (rows[0], samples) if independent else (rows[0] * rows[1], columns[0] * columns[1])
+        return jnp.zeros(shape, inner.train.dtype)
+
+    start = Gram(*[zeros(deltas) for deltas in grouped if deltas is not None])
+    blocks = jax.tree.map(lambda deltas: _blocks(deltas, batch), grouped)
+    return jax.lax.map(lambda block: jax.lax.scan(add, start, block)[0], blocks)
+
+
+def _contract(
+    weights: Float[Array, "b M N"], deltas: Float[Array, "b M D"], directions: Float[Array, "b N C"], independent: bool
 ) -> Array:
-    """Sum over the units of each group."""
-    samples = inner.shape[1]
+    """Sum over units of `delta_i[m, d] W_i[m, n] e_i[n, c]`."""
+    if independent:
+        overlaps = jnp.einsum("imc,inc->imn", deltas, directions, precision="highest")
+        return (overlaps * weights).sum(axis=0) / deltas.shape[-1]
+    left = deltas[:, :, :, None] * weights[:, :, None, :]
+    total = jnp.einsum("imdn,inc->mdnc", left, directions, precision="highest")
+    return total.reshape(deltas.shape[1] * deltas.shape[2], -1)
+
+
+def _blocks(grouped: Float[Array, "groups S N C"], batch: int) -> Float[Array, "groups blocks batch N C"]:
+    """Batches of units, the last one filled up with zeros, which contribute nothing."""
     count = -(-grouped.shape[1] // batch)
-    padded = jnp.pad(grouped, [(0, 0), (0, count * batch - grouped.shape[1]), (0, 0), (0, 0)])  # zeros contribute 0
-
-    def weights(delta: Float[Array, "N3 C"]) -> tuple[Array, Array]:
-        norms, directions = _polar(delta[:samples])
-        return _solve(inner[:samples], norms, shift, norms[:, None] * inner.T).T, directions
-
-    def add(total: Array, deltas: Float[Array, "batch N3 C"]) -> tuple[Array, None]:
-        solved, directions = jax.vmap(weights)(deltas)
-        if independent:
-            overlaps = jnp.einsum("inc,imc->inm", deltas, directions, precision="highest")
-            return total + (overlaps * solved).sum(axis=0) / deltas.shape[-1], None
-        left = deltas[:, :, :, None] * solved[:, :, None, :]
-        return total + jnp.einsum("incm,imd->ncmd", left, directions, precision="highest"), None
-
-    outputs = grouped.shape[-1]
-    shape = inner.shape if independent else (inner.shape[0], outputs, samples, outputs)
-    start = jnp.zeros(shape, inner.dtype)
-    blocks = padded.reshape(len(grouped), count, batch, *grouped.shape[2:])
-    sums = jax.lax.map(lambda block: jax.lax.scan(add, start, block)[0], blocks)
-    return sums if independent else sums.reshape(len(grouped), inner.shape[0] * outputs, samples * outputs)
+    padded = jnp.pad(grouped, [(0, 0), (0, count * batch - grouped.shape[1]), (0, 0), (0, 0)])
+    return padded.reshape(len(grouped), count, batch, *grouped.shape[2:])
 
 
-def _batch(inner: Array, deltas: Float[Array, "S N3 C"], independent: bool) -> int:
+def _batch(inner: Gram, units: Units, independent: bool) -> int:
     """Units at a time, such that their intermediate results fit into `BLOCK_BYTES`."""
-    everywhere, samples = inner.shape
-    outer = everywhere * samples * (1 if independent else deltas.shape[-1])
-    per_unit = (3 * samples**2 + 2 * everywhere * samples + outer) * inner.dtype.itemsize
-    return int(max(1, min(len(deltas), BLOCK_BYTES // per_unit)))
+    samples = len(inner.train)
+    rows = samples + (0 if inner.cross is None else len(inner.cross))
+    outputs = 1 if independent else units.train.shape[-1]
+    per_unit = (4 * samples**2 + (1 + 2 * outputs) * rows * samples) * inner.train.dtype.itemsize
+    return int(max(1, min(len(units.train) // units.groups, BLOCK_BYTES // per_unit)))

@@ -33,7 +33,7 @@ from ntkng.fisher import unit_blocks
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.dense import DenseLayer
 from ntkng.fisher.solves import project, solve
-from ntkng.kernels.kernels import Kernels, LayerKernels, sum_
+from ntkng.kernels.kernels import Gram, Kernels, LayerKernels, sum_
 from ntkng.kernels.units import UnitSampling, has_units
 from ntkng.layers.record import LayerRecord
 from ntkng.precision import in_float64
@@ -74,9 +74,10 @@ class UnitWise(Fisher):
     # -- theory ------------------------------------------------------------------------------------------------------
 
     def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:
-        joint = sum_(self._layer(layer, kernels).mean(axis=0) for layer in kernels.layers)
-        train, cross = joint[: kernels.size], joint[kernels.size :]
-        return (train + train.T) / 2, cross if len(cross) else None
+        layers = [self._layer(layer, kernels).map(lambda part: part.mean(axis=0)) for layer in kernels.layers]
+        train = sum_(layer.train for layer in layers)
+        train = (train + train.T) / 2  # symmetric in exact arithmetic
+        return train, None if layers[0].cross is None else sum_(layer.cross for layer in layers)
 
     @in_float64
     def alpha(self, kernels: Kernels) -> Estimate:
@@ -87,9 +88,7 @@ class UnitWise(Fisher):
         """
         if kernels.source != "analytic":
             raise ValueError("only analytic kernels are sampled, got empirical ones; use kernel(kernels).alpha")
-        traces = [
-            jnp.trace(self._layer(layer, kernels)[:, : kernels.size], axis1=1, axis2=2) for layer in kernels.layers
-        ]
+        traces = [jnp.einsum("gnn->g", self._layer(layer, kernels).train) for layer in kernels.layers]
         return mean(np.asarray(sum_(traces)) / kernels.size)
 
     def undamped_alpha(self, kernels: Kernels) -> float:
@@ -100,17 +99,14 @@ class UnitWise(Fisher):
                 total += layer.dimensions[1] * _units(layer).active / kernels.outputs
         return total
 
-    def _layer(self, layer: LayerKernels, kernels: Kernels) -> Float[Array, "groups m n"]:
-        """The layer's part of `K` and below it of `K'`, once per group of sampled units."""
-        inner = _inner(layer, kernels.samples)
-        everywhere = inner.train if inner.cross is None else jnp.concatenate([inner.train, inner.cross])
-        everywhere = jnp.asarray(everywhere)
+    def _layer(self, layer: LayerKernels, kernels: Kernels) -> Gram:
+        """The layer's part of `K` and `K'`, once per group of sampled units, on a leading axis."""
+        inner = _inner(layer, kernels.samples).map(jnp.asarray)
         shift = self._shift(layer, kernels)
-        if layer.is_output:  # delta is the identity: every output is a unit with the block A
-            projected = project(everywhere, everywhere[: kernels.samples], shift)
-            identity = jnp.eye(kernels.block, dtype=projected.dtype)
-            return (projected[:, None, :, None] * identity[:, None, :]).reshape(1, -1, kernels.size)
-        return unit_blocks.kernel(everywhere, _units(layer), shift, independent=kernels.block < kernels.outputs)
+        if not layer.is_output:
+            return unit_blocks.kernel(inner, _units(layer), shift, independent=kernels.block < kernels.outputs)
+        identity = jnp.eye(kernels.block, dtype=inner.train.dtype)  # delta: every output is a unit with the block A
+        return inner.map(lambda gram: jnp.kron(project(gram, inner.train, shift), identity)[None])
 
     def _shift(self, layer: LayerKernels, kernels: Kernels) -> Any:
         """`N rho_l`."""
@@ -190,7 +186,8 @@ def _unsupported(layer: LayerKernels) -> str:
 
 def _mean_square(layer: LayerKernels, kernels: Kernels) -> Any:
     """`mean(delta_l^2)` over samples, outputs and units, from the trace of `B_l`."""
-    assert layer.backward is not None
+    if layer.backward is None:
+        raise ValueError(_unsupported(layer))
     # at infinite width the stored Gram is that of one of the C independent outputs
     trace = layer.backward.train.trace() * (kernels.outputs // kernels.block)
     return trace / (kernels.samples * kernels.outputs * layer.dimensions[1])

@@ -41,14 +41,14 @@ class SubstitutingTape(FiniteTape):
         return self.value if index == self.layer else outputs
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def derivative(network: Network, layer: int, values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """`phi'(values)` for the activation `phi` between layer `layer` and the next one.
-
-    Raises:
-        ValueError: the layers are not connected by an elementwise function alone.
-    """
-    require_elementwise(network, layer)
-    return _derivative(network, layer, values)
+    """`phi'(values)` for the activation `phi` between layer `layer` and the next one (see `require_elementwise`)."""
+    units = network.dimensions[layer][1]
+    rows = -(-values.size // units)
+    padded = jnp.pad(values.ravel(), (0, rows * units - values.size)).reshape(rows, units)
+    tangent = jax.jvp(lambda v: _activation(network, layer, v), (padded,), (jnp.ones_like(padded),))[1]
+    return tangent.ravel()[: values.size].reshape(values.shape)
 
 
 def require_elementwise(network: Network, layer: int) -> None:
@@ -111,12 +111,3 @@ def _activation(
     with running(SubstitutingTape(layer=layer, value=values)) as tape:
         network.apply(parameters, x)
     return tape.records[layer + 1][2]
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _derivative(network: Network, layer: int, values: Array) -> Array:
-    units = network.dimensions[layer][1]
-    rows = -(-values.size // units)
-    padded = jnp.pad(values.ravel(), (0, rows * units - values.size)).reshape(rows, units)
-    tangent = jax.jvp(lambda v: _activation(network, layer, v), (padded,), (jnp.ones_like(padded),))[1]
-    return tangent.ravel()[: values.size].reshape(values.shape)

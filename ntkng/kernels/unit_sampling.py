@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ntkng.kernels.activation import derivative
+from ntkng.kernels.activation import derivative, require_elementwise
 from ntkng.kernels.kernels import Kernels, LayerKernels
 from ntkng.kernels.units import Units, UnitSampling
 from ntkng.network import Network
@@ -45,6 +45,8 @@ def sample_units(network: Network, joint: Kernels, samples: int, sampling: UnitS
             "layer; end the network with stax.Dense(C)"
         )
     hidden = range(network.depth - 1)
+    for layer in hidden:
+        require_elementwise(network, layer)
     return (*(_layer(network, joint, layer, samples, sampling) for layer in hidden), None)
 
 
