@@ -64,13 +64,15 @@ def closed_form(
             numbers, a step size that is not positive, shapes of `initial` that do not fit.
     """
     if problem.loss != "mse":
-        raise ValueError(f"closed_form is for the squared loss, got {problem.loss!r}; use cross_entropy_flow, or iterate")
+        raise ValueError(
+            f"closed_form is for the squared loss, got {problem.loss!r}; use cross_entropy_flow, or iterate"
+        )
     if kernels is None:
         kernels = analytic(
             problem.network, problem.x, problem.x_test, factors=fisher.needs_factors, units=fisher.unit_sampling()
         )
     check_kernels(problem, kernels)
-    times = _times(steps, flow)
+    times = step_times(steps, flow)
     if not flow:
         step_size = fisher.optimal_step(kernels) if step_size is None else step_size
         positive("step_size", step_size)
@@ -160,7 +162,8 @@ def check_kernels(problem: Problem, kernels: Kernels) -> None:
         )
 
 
-def _times(steps: Any, flow: bool) -> Array:
+def step_times(steps: Any, flow: bool) -> Array:
+    """`[0, 1, .., steps]` from a number of steps; given step numbers, or times of the flow, are checked."""
     if isinstance(steps, (int, np.integer)) and not isinstance(steps, bool):
         steps = np.arange(steps + 1) if steps >= 0 else [steps]
     times = np.atleast_1d(real_array("steps", steps, (0, 1))).astype(float)
