@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from analyses import karakida_dynamics
+from analyses import (
+    karakida_depth,
+    karakida_dynamics,
+    karakida_isotropy,
+    karakida_step_size,
+    karakida_width,
+)
 from paper_repro.paper import FigureSpec, Paper
 
 PAPER = Paper(
@@ -22,6 +28,30 @@ PAPER = Paper(
             "Training dynamics: loss against steps at the optimal step size and half of it",
             karakida_dynamics.study,
             "figures.karakida_dynamics:plot",
+        ),
+        FigureSpec(
+            "step_size",
+            "Loss after one step against the step size",
+            karakida_step_size.study,
+            "figures.karakida_step_size:plot",
+        ),
+        FigureSpec(
+            "width",
+            "Distance between simulation and closed form against width",
+            karakida_width.study,
+            "figures.karakida_width:plot",
+        ),
+        FigureSpec(
+            "isotropy",
+            "The preconditioned kernel and its spectrum",
+            karakida_isotropy.study,
+            "figures.karakida_isotropy:plot",
+        ),
+        FigureSpec(
+            "depth",
+            "The constant alpha against depth",
+            karakida_depth.study,
+            "figures.karakida_depth:plot",
         ),
     ),
 )
