@@ -89,13 +89,15 @@ def run(name: str, fisher: Fisher, multiple: str, width: int, seeds: int, seed: 
 
 
 def rows(one: Run) -> Iterator[dict[str, Any]]:
-    """Losses on train and test, mean over networks with its 95 % interval."""
+    """Losses on train and test, and the same over the initial ones; means over networks with 95 % intervals."""
     for source, path in (("simulation", one.held.simulated), ("theory", one.held.predicted)):
         for on, losses in (("train", path.train_loss), ("test", path.test_loss)):
             for step, values in enumerate(losses.T):
                 value, half = mean_with_interval(values)
+                relative, relative_half = mean_with_interval(values / losses[:, 0])
                 yield {"problem": one.problem, "fisher": one.fisher, "multiple": one.multiple, "source": source,
-                       "on": on, "step": step, "loss": value, "half_width": half}  # fmt: skip
+                       "on": on, "step": step, "loss": value, "half_width": half,
+                       "relative": relative, "relative_half_width": relative_half}  # fmt: skip
 
 
 def make_claims(runs: list[Run], scale: float) -> Iterator[Claim]:

@@ -38,7 +38,7 @@ def gradient(
     completion: MatrixCompletion, settings: Settings, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, list[Claim]]:
     """Gradient flow at depth 1, 2, 3 from a small start."""
-    t, frames, final = np.concatenate([[0.0], np.geomspace(1e-2, 300, 80)]), [], {}
+    t, frames, final = np.concatenate([[0.0], np.geomspace(1e-2, 100, 80)]), [], {}
     for depth in settings.track([1, 2, 3], "gradient flow"):
         network = completion.network(*[len(completion.M)] * (depth - 1))
         W = completion.gradient_path(network, near_identity(network, rng), t)

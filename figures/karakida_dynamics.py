@@ -18,25 +18,18 @@ ETA = {"1/(2 alpha)": r"$\eta = 1/(2\alpha)$", "1/alpha": r"$\eta = 1/\alpha$"}
 ROWS = {"synthetic": "synthetic ($M_0=784$)", "digits": "digits 3 and 8 ($M_0=64$)"}
 # nested, so that markers on top of each other stay visible
 SIZES = {"GradientDescent": 5.5, "Exact": 10.0, "BlockDiagonal": 7.5, "BlockTriDiagonal": 5.5, "KFAC": 2.8}
-FLOOR = 1e-9  # of the training loss where theory reaches 0 in one step
+FLOOR = 1e-13  # of the training loss where theory reaches 0 in one step
 LAST = {"1/(2 alpha)": 8, "1/alpha": 5}
 
 
 def plot(study: Study) -> Figure:
     """One row a problem; training and test loss at half of the optimal step size, and at the optimal one."""
-    figure, axes = plt.subplots(len(ROWS), len(PANELS), figsize=(11.2, 5.4))
+    figure, axes = plt.subplots(len(ROWS), len(PANELS), figsize=(11.2, 5.2))
     for row, name in zip(axes, ROWS, strict=True):
         for ax, (multiple, on) in zip(row, PANELS, strict=True):
-            _panel(ax, select(study.table, problem=name, multiple=multiple, on=on))
-            ax.set_xlim(-0.3, LAST[multiple] + 0.3)
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-            if on == "train":
-                ax.set_yscale("log")
-                if multiple == "1/alpha":
-                    ax.set_ylim(bottom=FLOOR)
-            else:
-                ax.set_ylim(bottom=0)
-        row[0].set_ylabel(f"{ROWS[name]}, N = {study.facts['samples'][name]}\nloss")
+            table = select(study.table, problem=name, multiple=multiple, on=on)
+            _panel(ax, table[table["step"] <= LAST[multiple]], multiple, on)
+        row[0].set_ylabel(f"{ROWS[name]}, N = {study.facts['samples'][name]}\nloss / initial loss")
     for ax, (multiple, on) in zip(axes[0], PANELS, strict=True):
         ax.set_title(f"{'training' if on == 'train' else 'test'} loss, {ETA[multiple]}")
     for ax in axes[-1]:
@@ -45,26 +38,33 @@ def plot(study: Study) -> Figure:
     return figure
 
 
-def _panel(ax: Axes, table: pd.DataFrame) -> None:
-    on, multiple = table["on"].iloc[0], table["multiple"].iloc[0]
+def _panel(ax: Axes, table: pd.DataFrame, multiple: str, on: str) -> None:
     for order, name in enumerate(SIZES):
         theory, simulated = (select(table, fisher=name, source=s).sort_values("step") for s in ("theory", "simulation"))
         colour = COLOURS[name]
         # theory at 1/alpha is exactly 0 from step 1 on, up to rounding: let its line leave the panel
-        values = theory["loss"].clip(lower=1e-40)
-        is_shared = on == "train" and name != "GradientDescent"
-        if not is_shared:
+        values = theory["relative"].clip(lower=1e-40)
+        if on == "test" or name == "GradientDescent":
             ax.plot(theory["step"], values, color=colour, zorder=2)
-        elif name == "Exact":
-            ax.plot(theory["step"], values, color="0.25", lw=1.2, zorder=2)
-        ax.errorbar(
-            simulated["step"], simulated["loss"], simulated["half_width"], fmt=MARKERS[name], color=colour,
-            markersize=SIZES[name], markerfacecolor=colour if name == "KFAC" else "none", markeredgewidth=1.3,
-            elinewidth=0.7, zorder=3 + order,
+        elif name == "Exact":  # all four approximations have this line
+            ax.plot(theory["step"], values, color="0.25", zorder=2)
+        means, halves = simulated["relative"], simulated["relative_half_width"]
+        ax.plot(
+            simulated["step"], means, MARKERS[name], color=colour, markersize=SIZES[name], markeredgewidth=1.3,
+            markerfacecolor=colour if name == "KFAC" else "none", zorder=3 + order,
         )  # fmt: skip
-    if on == "train":
-        text = "one line: all four\napproximations" if multiple == "1/(2 alpha)" else "theory: zero\nafter one step"
-        ax.annotate(text, (0.04, 0.06), xycoords="axes fraction", fontsize=8, color="0.25")
+        low = (means - halves).clip(lower=FLOOR / 10 if on == "train" else None)
+        ax.fill_between(simulated["step"], low, means + halves, color=colour, alpha=0.13, lw=0, zorder=1)
+    ax.set_xlim(-0.3, LAST[multiple] + 0.3)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if on == "test":
+        ax.set_ylim(0, 1.15)
+        return
+    is_whole = multiple == "1/alpha"
+    ax.set_yscale("log")
+    ax.set_ylim(FLOOR if is_whole else 4e-6, 4)
+    text, place = ("theory: 0 after\none step", (0.47, 0.45)) if is_whole else ("all four on\none line", (0.06, 0.1))
+    ax.annotate(text, place, xycoords="axes fraction", fontsize=8, color="0.25")
 
 
 def _legend(figure: Figure, study: Study) -> None:
@@ -75,8 +75,8 @@ def _legend(figure: Figure, study: Study) -> None:
     ]  # fmt: skip
     facts = study.facts
     handles += [
-        Line2D([], [], color="0.25", label="line: infinite-width theory"),
-        Line2D([], [], color="0.25", ls="", marker="o", markerfacecolor="none", markeredgewidth=1.3,
-               label=f"marker: {facts['seeds']} networks, width {facts['width']}, 95 %"),
+        Line2D([], [], color="0.25", label="lines: infinite-width theory"),
+        Line2D([], [], color="0.25", ls="", marker="o", markersize=6, markerfacecolor="none", markeredgewidth=1.3,
+               label=f"markers: {facts['seeds']} networks, M = {facts['width']}, 95 % bands"),
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.2, handlelength=1.8)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.0, handlelength=1.6)

@@ -22,6 +22,9 @@ from ntkng._neural_tangents import stax as _stax
 PARAMETRISED = ("Dense", "Conv", "ConvTranspose", "ConvLocal", "GlobalSelfAttention")
 UNSUPPORTED = {
     "Dropout": "its function is random, so that no kernel describes one training run; leave it out",
+    "ExpNormalized": "neural-tangents gives it a kernel but no function, so that there is no finite network",
+    "RectifiedMonomial": "neural-tangents' kernel of it is NaN between an input and itself; use ElementwiseNumerical",
+    "Aggregate": "the graph that it aggregates over is passed beside the inputs, which Network has no place for",
 }
 
 
@@ -121,8 +124,9 @@ def _tag(tag: _tape.Tag, init_fn: Callable[..., Any], kernel_fn: Callable[..., A
         kernels = _tape.current(_tape.KernelTape)
         if kernels is None or not isinstance(kernel, _Kernel) or kernel.ntk is None:
             return outgoing
-        # the map is affine in the incoming NTK: what is left at NTK 0 is the term of this layer's own parameters
-        own = kernel_fn(kernel.replace(ntk=jnp.zeros_like(kernel.ntk)), *args, **kwargs).ntk
+        # the map is affine in the incoming NTK: what is left at NTK 0 is the term of this layer's own parameters; a scalar 0
+        # is what inputs start with, and neural-tangents does not propagate it through convolutions
+        own = kernel_fn(kernel.replace(ntk=jnp.zeros((), kernel.nngp.dtype)), *args, **kwargs).ntk
         return kernels.visit(tag, kernel, own, outgoing)
 
     return Layer(tagged_init, tagged_apply, tagged_kernel)

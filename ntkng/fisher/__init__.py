@@ -2,6 +2,7 @@
 
 from ntkng.fisher.base import Fisher as Fisher
 from ntkng.fisher.dense import DenseLayer as DenseLayer
+from ntkng.fisher.empirical_fisher import EmpiricalFisher as EmpiricalFisher
 from ntkng.fisher.gradient_descent import GradientDescent as GradientDescent
 from ntkng.fisher.kfac import KFAC as KFAC
 from ntkng.fisher.layer_pattern import BlockDiagonal as BlockDiagonal

@@ -36,7 +36,6 @@ from ntkng.fisher import kronecker
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.dense import DenseLayer
 from ntkng.fisher.kfac_step import cotangent
-from ntkng.fisher.solves import pseudo_inverse
 from ntkng.kernels.kernels import Kernels, LayerKernels, sum_
 from ntkng.layers.affine_gram import kronecker_gram
 from ntkng.layers.record import LayerRecord
@@ -110,7 +109,9 @@ class KFAC(Fisher):
             inner, backward = (np.asarray(gram.train) for gram in _grams(layer))
             if layer.positions > 1:
                 return None
-            leverages = np.diag(inner @ np.asarray(pseudo_inverse(jnp.asarray(inner))))
+            values, vectors = np.linalg.eigh(inner)
+            kept = values > len(inner) * np.finfo(inner.dtype).eps * values[-1]
+            leverages = (vectors[:, kept] ** 2).sum(axis=1)
             least = 1 - LEVERAGE if layer.is_output else leverages.mean() - LEVERAGE
             is_even = leverages.min() > least and leverages.max() < leverages.mean() + LEVERAGE
             if not is_even or not (layer.is_output or not inspect("B", backward).is_singular):
@@ -134,7 +135,7 @@ class KFAC(Fisher):
     def _layer(self, layer: LayerKernels, kernels: Kernels, which: Literal["train", "cross"]) -> Array:
         inner, backward = _grams(layer)
         samples, positions = kernels.samples, layer.positions
-        rho_inner, rho_backward = self._dampings(layer, kernels)
+        rho_inner, rho_backward = self.dampings(layer, kernels)
         inner_part, backward_part = getattr(inner, which), getattr(backward, which)
         if self._is_reduced(layer):
             first = kronecker.reduced_form(inner_part, inner.train, positions, False, samples, rho_inner)
@@ -156,7 +157,7 @@ class KFAC(Fisher):
     def _output_scale(self, samples: int) -> int:
         return 1 if self.last_layer == "fisher" else samples
 
-    def _dampings(self, layer: LayerKernels, kernels: Kernels) -> tuple[Any, Any]:
+    def dampings(self, layer: LayerKernels, kernels: Kernels) -> tuple[Any, Any]:
         """`rho_A` and `rho_B`, from the traces of the factors."""
         if not self.is_damped:
             return 0, 0
@@ -209,7 +210,7 @@ class KFAC(Fisher):
                 ]
             else:
                 divisors[1] *= layer.positions
-            shifts = [n * rho for n, rho in zip(divisors, self._dampings(layer, kernels), strict=True)]
+            shifts = [n * rho for n, rho in zip(divisors, self.dampings(layer, kernels), strict=True)]
             found.append(_inspect("input Gram A", layer, grams[0], shifts[0]))
             if not layer.is_output and (self.is_damped or not layer.is_whitened_output):
                 found.append(_inspect("backward Gram B", layer, grams[1], shifts[1]))

@@ -86,7 +86,9 @@ def normalised_gradient_flow(
 def _softmin(problem: LogisticProblem, model: LinearParametrisation, theta: np.ndarray) -> np.ndarray:
     """`-d log L / d m_n = r_n / sum_k log(1 + e^{-m_k})`, computed from logarithms."""
     margins = problem.margins(model.end_to_end(theta)[:, 0])
-    return np.exp(log_expit(-margins) - logsumexp(_log_losses(margins)))
+    losses = _log_losses(margins)
+    top = losses.max()  # scipy's logsumexp does the same, but takes longer than all the rest of the velocity
+    return np.exp(log_expit(-margins) - top) / np.exp(losses - top).sum()
 
 
 def _log_losses(margins: np.ndarray) -> np.ndarray:

@@ -29,7 +29,8 @@ from ntkng.tape import KernelTape, running
 from ntkng.validation import positive_integer
 
 MEMORY = 2**30
-WORKING_COPIES = 10  # arrays of the size of a layer's own term that are alive at once, per layer (measured, rounded up)
+WORKING_COPIES = 5  # arrays of the size of a layer's own term that are alive at once, per layer (measured, rounded up)
+LARGEST_COPIES = 4  # the same for the largest array of all
 
 
 @in_float64
@@ -101,12 +102,28 @@ def check_inputs(network: Network, name: str, x: Any, dtype: Any) -> Array:
 
 def tile_side(network: Network, x: Float[Array, "N *input"], factors: bool, memory: int) -> int:
     """The largest side of a tile whose intermediate results take at most `memory` bytes, by estimate."""
-    two = jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype)
+    return max(1, int((memory / _bytes_per_pair(network, x.dtype, factors)) ** 0.5))
+
+
+@functools.lru_cache(maxsize=64)
+def _bytes_per_pair(network: Network, dtype: Any, factors: bool) -> int:
+    """Memory for each pair of samples: of all layers together, and of the largest array (quadrature has large ones)."""
     tape = KernelTape()
-    jax.eval_shape(lambda x: _propagate(network, x, None, tape, factors), two)
-    largest = 1 + max(math.prod(own.shape[2:]) for own in tape.own)
-    per_pair = sum(math.prod(own.shape[2:]) for own in tape.own) + largest
-    return max(1, int((memory / (WORKING_COPIES * per_pair * x.dtype.itemsize)) ** 0.5))
+    two = jax.ShapeDtypeStruct((2, *network.input_shape), dtype)
+    jaxpr = jax.make_jaxpr(lambda x: _propagate(network, x, None, tape, factors))(two)
+    layers = sum(math.prod(own.shape[2:]) for own in tape.own)
+    return (WORKING_COPIES * (1 + layers) + LARGEST_COPIES * _largest(jaxpr.jaxpr) // 4) * dtype.itemsize
+
+
+def _largest(jaxpr: Any) -> int:
+    """Size of the largest intermediate array, within called programs too."""
+    sizes = [0]
+    for equation in jaxpr.eqns:
+        sizes += [math.prod(variable.aval.shape) for variable in equation.outvars]
+        for value in jax.tree.leaves(tuple(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")):
+            inner = getattr(value, "jaxpr", value)
+            sizes.append(_largest(inner) if hasattr(inner, "eqns") else 0)
+    return max(sizes)
 
 
 def layerwise(
@@ -126,9 +143,10 @@ def layerwise(
         return kernel.ntk, (kernel.nngp, tape.own)
 
     _, (_, own) = jax.eval_shape(lambda: total(None))
-    zeros = [jnp.zeros(o.shape, o.dtype) for o in own]
+    # behind a barrier, or else the compiler spends its time on folding convolutions of these constants
+    zeros = jax.lax.optimization_barrier([jnp.zeros(o.shape, o.dtype) for o in own])
     ntk, pull, (nngp, own) = jax.vjp(total, zeros, has_aux=True)
-    (backward,) = pull(jnp.ones_like(ntk))
+    (backward,) = pull(jax.lax.optimization_barrier(jnp.ones_like(ntk)))
     layers = []
     for tag, o, b, is_reversed in zip(network.tags, own, backward, reversed_, strict=True):
         theta = (o * b).sum(axis=tuple(range(2, o.ndim)))

@@ -16,7 +16,8 @@ def in_tiles(evaluate: Evaluate, x1: Float[Array, "N ..."], x2: Float[Array, "M 
     """Every array that `evaluate` returns, `[N, M, ...]`, computed in tiles of about `side` by `side`.
 
     All tiles have one shape (the inputs are filled up with repeated rows, which are cut off again), so that a single
-    program is compiled.
+    program is compiled. With `x2=None` the results are symmetric to the last bit, the upper triangle being mirrored: kernels
+    by quadrature are not symmetric otherwise.
 
     Args:
         evaluate: kernels of two sets of inputs, `x2=None` for `x2 = x1`, as a pytree of arrays `[n1, n2]` or
@@ -26,7 +27,7 @@ def in_tiles(evaluate: Evaluate, x1: Float[Array, "N ..."], x2: Float[Array, "M 
         side: largest number of rows and columns of a tile.
     """
     if x2 is None and len(x1) <= side:
-        return evaluate(x1, None, 0)
+        return jax.tree.map(_mirror, evaluate(x1, None, 0))
     rows = _split(x1, side)
     columns = rows if x2 is None else _split(x2, side)
     tiles: dict[tuple[int, int], Any] = {}
@@ -36,7 +37,8 @@ def in_tiles(evaluate: Evaluate, x1: Float[Array, "N ..."], x2: Float[Array, "M 
                 tiles[i, j] = jax.tree.map(_transpose, tiles[j, i])
             else:  # away from the diagonal the column lies outside of the tile, where nothing is set
                 diagonal = 0 if i == j else len(column)
-                tiles[i, j] = evaluate(row, column, None if x2 is not None else diagonal)
+                tile = evaluate(row, column, None if x2 is not None else diagonal)
+                tiles[i, j] = jax.tree.map(_mirror, tile) if x2 is None and i == j else tile
     joined = [
         jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *[tiles[i, j] for j in range(len(columns))])
         for i in range(len(rows))
@@ -57,3 +59,12 @@ def _split(x: Float[Array, "N ..."], side: int) -> list[Float[Array, "side ..."]
 def _transpose(tile: Array) -> Array:
     """`G(x2, x1)` from `G(x1, x2)`, `[n1, n2]` or with positions `[n1, n2, S1, S2]`."""
     return tile.T if tile.ndim == 2 else tile.transpose(1, 0, 3, 2)
+
+
+def _mirror(tile: Array) -> Array:
+    """The upper triangle on both sides of the diagonal."""
+    if tile.ndim == 2:
+        return jnp.triu(tile) + jnp.triu(tile, 1).T
+    n, _, positions, _ = tile.shape
+    matrix = _mirror(tile.transpose(0, 2, 1, 3).reshape(n * positions, n * positions))
+    return matrix.reshape(n, positions, n, positions).transpose(0, 2, 1, 3)

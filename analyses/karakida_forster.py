@@ -1,0 +1,180 @@
+r"""K-FAC with more samples than input dimensions: isotropic after Forster's transform, and not without it.
+
+100 digits span fewer dimensions, so that the input Gram `A_0` is singular. K-FAC with its pseudo-inverse has the first-layer part
+`N diag(leverages)`. On the sphere, without the transform, leverages differ; in radial isotropic position they are all `d/N`,
+`K = alpha I` with `alpha = N (L - 2) + d + 1`, and one step at `1/alpha` reaches the minimum.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analyses.karakida_problems import DIGITS, SOURCE, TEST_SAMPLES
+from analyses.karakida_theory import RIGHT, Comparison, Theory, comparison_claims, hold
+from analyses.seeds import mean_with_interval
+from analyses.study import Settings, Study
+from ntkng.data import Split, load, on_sphere
+from ntkng.fisher import KFAC
+from ntkng.forster import ForsterTransform, forster
+from ntkng.kernels import analytic
+from ntkng.multilayer_perceptron import mlp
+from ntkng.problem import Problem
+from ntkng.provenance import provenance
+from ntkng.report import Claim, Report
+from ntkng.simulate import simulate
+
+SAMPLES, DEPTH, STEPS, FRACTION = 100, 3, 8, 0.5
+NOISE = 0.02  # singular values of the inputs below this times the largest are dropped: pixels that few digits use
+FISHER = KFAC(singular="pseudo-inverse")
+INPUTS = ("Forster", "sphere")
+ISOTROPY, IMBALANCE = 1e-8, 1e-10
+# at width 2048, mean over networks: relative distance on train and test inputs, and the factor on K
+BOUND, TEST_BOUND, FACTOR = 0.04, 0.12, 0.02
+
+
+def study(settings: Settings, theory: Theory = RIGHT) -> Study:
+    """Leverages, spectra of `K` and training, with and without the transform."""
+    width, seeds = settings.choose((512, 2), (2048, 4), (4096, 8))
+    transform, splits = inputs(settings.seed)
+    runs, spectra, leverages = {}, {}, {}
+    for name in settings.track(INPUTS, "K-FAC with and without Forster's transform"):
+        setting = problem(splits[name], width)
+        kernels = analytic(setting.network, setting.x, setting.x_test)
+        spectra[name] = theory.scale * np.asarray(FISHER.kernel(theory.kernels(kernels)).eigenvalues())
+        leverages[name] = leverage(setting.x)
+        # the step size that would be optimal if K were isotropic
+        eta = FRACTION / alpha(transform.dimension)
+        simulated = simulate(setting, FISHER, settings.seed, step_size=eta, steps=STEPS, seeds=seeds)
+        runs[name] = hold(setting, FISHER, kernels, simulated, theory)
+    predicted = FISHER.predicted_alpha(analytic(mlp(transform.dimension, depth=DEPTH), splits["Forster"].x))
+    claims = [
+        *position_claims(transform, leverages, settings.seed),
+        *isotropy_claims(spectra, predicted, transform.dimension),
+        *training_claims(runs, np.sqrt(2048 / width)),
+    ]
+    facts = {"samples": SAMPLES, "dimension": transform.dimension, "width": width, "seeds": seeds, "depth": DEPTH,
+             "alpha": alpha(transform.dimension), "fraction": FRACTION}  # fmt: skip
+    report = Report("Low input dimension", tuple(claims), provenance(facts, seed=settings.seed))
+    table = pd.DataFrame([row for name, run in runs.items() for row in training_rows(name, run)])
+    arrays = {f"leverage {name}": values for name, values in leverages.items()}
+    arrays |= {f"spectrum {name}": values for name, values in spectra.items()}
+    return Study(table, report, arrays, facts)
+
+
+def alpha(dimension: int) -> int:
+    """`N (L - 2) + d + 1`."""
+    return SAMPLES * (DEPTH - 2) + dimension + 1
+
+
+@functools.cache
+def inputs(seed: int) -> tuple[ForsterTransform, dict[str, Split]]:
+    """The transform, and the digits in its coordinates and on the sphere in the same span."""
+    data = digits(seed)
+    transform = forster(data.x, rank_tolerance=NOISE)
+    basis = np.linalg.svd(data.x, full_matrices=False)[2][: transform.dimension]
+    return transform, {
+        "Forster": Split(on_sphere(transform(data.x)), data.y, on_sphere(transform(data.x_test)), data.y_test),
+        "sphere": Split(on_sphere(data.x @ basis.T), data.y, on_sphere(data.x_test @ basis.T), data.y_test),
+    }
+
+
+def digits(seed: int) -> Any:
+    """3 against 8, pixels as they are."""
+    return load("digits").split(SAMPLES, TEST_SAMPLES, classes=DIGITS, seed=seed, radius=None)
+
+
+@functools.cache
+def _network(dimension: int, width: int) -> Any:
+    return mlp(dimension, width=width, depth=DEPTH, activation="erf")
+
+
+def problem(data: Split, width: int) -> Problem:
+    """An erf network without biases; one for both kinds of inputs, so that it is compiled once."""
+    return Problem(_network(data.x.shape[1], width), *data)
+
+
+def leverage(x: np.ndarray) -> np.ndarray:
+    """Diagonal of the projector on the span of the columns."""
+    left, values, _ = np.linalg.svd(x, full_matrices=False)
+    return (left[:, values > 1e-12 * values[0]] ** 2).sum(axis=1)
+
+
+def position_claims(transform: ForsterTransform, leverages: dict[str, np.ndarray], seed: int) -> Iterator[Claim]:
+    """The transform does what it should, and says where it cannot."""
+    source, expected = f"{SOURCE}, section 4.3", transform.dimension / SAMPLES
+    yield Claim.below(
+        "position", transform.imbalance, IMBALANCE, "max |sum z z^T - (N/d) I| on the training inputs", source=source
+    )
+    yield Claim.below(
+        "leverages", float(np.abs(leverages["Forster"] - expected).max()), 1e-10,
+        "max |leverage - d/N| after the transform", source=source,
+    )  # fmt: skip
+    yield Claim.above(
+        "leverages/sphere", float(np.ptp(leverages["sphere"])), 0.1,
+        "spread of the leverages on the sphere, without the transform", source=source,
+    )  # fmt: skip
+    try:
+        forster(digits(seed).x)
+        message = ""
+    except ValueError as error:
+        message = str(error)
+    yield Claim.holds(
+        "certificate", "lie in a subspace of dimension" in message,
+        "all pixels kept, no such position exists: refused with a subspace that holds too many of the inputs",
+        source="Forster 2002; ours", note=message,
+    )  # fmt: skip
+
+
+def isotropy_claims(spectra: dict[str, np.ndarray], predicted: float | None, dimension: int) -> Iterator[Claim]:
+    """`alpha = N (L - 2) + d + 1`, by the formula, by the library and by the spectrum."""
+    expected, values = alpha(dimension), spectra["Forster"]
+    source = f"{SOURCE}, section 4.3"
+    yield Claim.below(
+        "alpha", float(np.abs(values / expected - 1).max()), ISOTROPY,
+        f"largest relative distance of the eigenvalues of K to N (L - 2) + d + 1 = {expected}", source=source,
+    )  # fmt: skip
+    yield Claim.below(
+        "alpha/library", abs((predicted or 0.0) / expected - 1), ISOTROPY,
+        "KFAC.predicted_alpha, from the leverages, relative to it", source=source,
+    )  # fmt: skip
+    spread = spectra["sphere"]
+    yield Claim.above(
+        "alpha/sphere", float(spread.max() / spread.min()), 1.1,
+        "largest over smallest eigenvalue of K without the transform", source=source,
+    )  # fmt: skip
+
+
+def training_claims(runs: dict[str, Comparison], scale: float) -> Iterator[Claim]:
+    """Simulations follow their closed forms; with the transform the decay is geometric."""
+    for name, run in runs.items():
+        yield from comparison_claims(
+            name, run, bound=scale * BOUND, test_bound=scale * TEST_BOUND, factor=scale * FACTOR, source=SOURCE
+        )
+    law = FRACTION ** np.arange(STEPS + 1)
+    distance = {}
+    for name, run in runs.items():
+        norms = np.linalg.norm(run.predicted.residual, axis=(-2, -1))
+        distance[name] = float(np.abs(norms / norms[:, :1] - law).max())
+    yield Claim.below(
+        "one rate", distance["Forster"], 1e-8,
+        "|r_t| / |r_0| of the closed form against (1 - eta alpha)^t, with the transform", source=SOURCE,
+    )  # fmt: skip
+    yield Claim.above(
+        "one rate/sphere", distance["sphere"], 1e-3, "the same without the transform: other rates", source=SOURCE
+    )  # fmt: skip
+
+
+def training_rows(name: str, run: Comparison) -> Iterator[dict[str, Any]]:
+    """`|r_t| / |r_0|` on the training inputs and the loss on the test inputs, mean over networks."""
+    for source, path in (("simulation", run.simulated), ("theory", run.predicted)):
+        norms = np.linalg.norm(path.residual, axis=(-2, -1))
+        for quantity, values in (("residual", norms / norms[:, :1]), ("test loss", path.test_loss)):
+            for step, column in enumerate(values.T):
+                value, half = mean_with_interval(column)
+                yield {"inputs": name, "source": source, "quantity": quantity, "step": step, "value": value,
+                       "half_width": half}  # fmt: skip

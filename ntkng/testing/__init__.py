@@ -1,0 +1,30 @@
+"""Checks for users' own tests: assertions with stated false-alarm rates, and conformance suites."""
+
+from ntkng.testing.conformance import check_fisher as check_fisher
+from ntkng.testing.conformance import check_kernels as check_kernels
+from ntkng.testing.conformance import check_network as check_network
+from ntkng.testing.conformance import parametrize_with_checks as parametrize_with_checks
+from ntkng.testing.decision import detectable_effect as detectable_effect
+from ntkng.testing.decision import required_seeds as required_seeds
+from ntkng.testing.failure import require as require
+from ntkng.testing.fit import Coefficients as Coefficients
+from ntkng.testing.fit import exponent as exponent
+from ntkng.testing.fit import limit as limit
+from ntkng.testing.isotropy import assert_isotropic as assert_isotropic
+from ntkng.testing.isotropy import isotropy_report as isotropy_report
+from ntkng.testing.kernel_match import assert_kernels_match as assert_kernels_match
+from ntkng.testing.kernel_match import kernel_report as kernel_report
+from ntkng.testing.laziness import assert_lazy as assert_lazy
+from ntkng.testing.laziness import laziness_report as laziness_report
+from ntkng.testing.laziness import observe_ntk as observe_ntk
+from ntkng.testing.rates import assert_same_rate as assert_same_rate
+from ntkng.testing.rates import rate_report as rate_report
+from ntkng.testing.slopes import assert_width_slope as assert_width_slope
+from ntkng.testing.slopes import slope_report as slope_report
+from ntkng.testing.trajectories import KINKED as KINKED
+from ntkng.testing.trajectories import SMOOTH as SMOOTH
+from ntkng.testing.trajectories import assert_trajectories_match as assert_trajectories_match
+from ntkng.testing.trajectories import trajectory_report as trajectory_report
+from ntkng.testing.width_sweep import WidthSweep as WidthSweep
+from ntkng.testing.width_sweep import sample_kernels as sample_kernels
+from ntkng.testing.width_sweep import width_sweep as width_sweep
