@@ -34,6 +34,7 @@ def plot(study: Study) -> Any:
         axis.set(yscale="log", xlabel=r"step, $\eta = 1/(2\alpha)$")
         axis.legend(title="lines: closed form, markers: networks", title_fontsize=8)
     axes[2].set(ylabel=r"$|r_t|\,/\,|r_0|$ (training)", title="(c) one rate, or many")
+    axes[3].set_ylim(0.15, 3)
     axes[3].set(ylabel="test loss", title="(d) test inputs, transformed by the same R")
     figure.suptitle(
         f"K-FAC on digits: N = {facts['samples']} samples in d = {facts['dimension']} dimensions, {facts['depth']} layers, "
