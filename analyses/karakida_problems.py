@@ -42,10 +42,16 @@ def split(name: str, samples: int, seed: int) -> Split:
 
 
 @functools.cache
+def network(inputs: int, width: int, depth: int) -> Network:
+    """A relu network without biases; cached, because each new `Network` is compiled anew."""
+    return ntkng.mlp(inputs, width=width, depth=depth)
+
+
+@functools.cache
 def problem(name: str, width: int, *, depth: int = 3, samples: int = 40, seed: int = 0) -> Problem:
-    """A relu network without biases on the data; cached, because each new `Network` is compiled anew."""
+    """The network on the data."""
     data = split(name, samples, seed)
-    return Problem(ntkng.mlp(data.x.shape[1], width=width, depth=depth), *data)
+    return Problem(network(data.x.shape[1], width, depth), *data)
 
 
 @functools.cache

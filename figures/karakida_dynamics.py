@@ -28,7 +28,7 @@ def plot(study: Study) -> Figure:
     for row, name in zip(axes, ROWS, strict=True):
         for ax, (multiple, on) in zip(row, PANELS, strict=True):
             table = select(study.table, problem=name, multiple=multiple, on=on)
-            _panel(ax, table[table["step"] <= LAST[multiple]], multiple, on)
+            _panel(ax, table.query("step <= @LAST[@multiple]"), multiple, on)
         row[0].set_ylabel(f"{ROWS[name]}, N = {study.facts['samples'][name]}\nloss / initial loss")
     for ax, (multiple, on) in zip(axes[0], PANELS, strict=True):
         ax.set_title(f"{'training' if on == 'train' else 'test'} loss, {ETA[multiple]}")
@@ -42,23 +42,22 @@ def _panel(ax: Axes, table: pd.DataFrame, multiple: str, on: str) -> None:
     for order, name in enumerate(SIZES):
         theory, simulated = (select(table, fisher=name, source=s).sort_values("step") for s in ("theory", "simulation"))
         colour = COLOURS[name]
-        # theory at 1/alpha is exactly 0 from step 1 on, up to rounding: let its line leave the panel
-        values = theory["relative"].clip(lower=1e-40)
         if on == "test" or name == "GradientDescent":
-            ax.plot(theory["step"], values, color=colour, zorder=2)
-        elif name == "Exact":  # all four approximations have this line
-            ax.plot(theory["step"], values, color="0.25", zorder=2)
-        means, halves = simulated["relative"], simulated["relative_half_width"]
+            ax.plot(theory["step"], theory["relative"], color=colour, zorder=2)
+        elif name == "Exact":  # all four approximations have this line; at 1/alpha it is 0 from step 1 on
+            ax.plot(theory["step"], theory["relative"], color="0.25", zorder=2)
+        means = simulated["relative"]
+        bars = means - simulated["relative_low"], simulated["relative_high"] - means
         ax.plot(
             simulated["step"], means, MARKERS[name], color=colour, markersize=SIZES[name], markeredgewidth=1.3,
             markerfacecolor=colour if name == "KFAC" else "none", zorder=3 + order,
         )  # fmt: skip
-        low = (means - halves).clip(lower=FLOOR / 10 if on == "train" else None)
-        ax.fill_between(simulated["step"], low, means + halves, color=colour, alpha=0.13, lw=0, zorder=1)
-    ax.set_xlim(-0.3, LAST[multiple] + 0.3)
+        shift = 0.07 * (order - 2) if on == "test" else 0.0  # side by side, where they are long
+        ax.errorbar(simulated["step"] + shift, means, bars, fmt="none", ecolor=(*colour, 0.6), elinewidth=0.9, zorder=1)
+    ax.set_xlim(-0.35, LAST[multiple] + 0.35)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if on == "test":
-        ax.set_ylim(0, 1.15)
+        ax.set_ylim(0, 1.25)
         return
     is_whole = multiple == "1/alpha"
     ax.set_yscale("log")
@@ -68,15 +67,16 @@ def _panel(ax: Axes, table: pd.DataFrame, multiple: str, on: str) -> None:
 
 
 def _legend(figure: Figure, study: Study) -> None:
+    labels = LABELS | {"GradientDescent": r"gradient descent (own best $\eta$)"}
     handles = [
         Line2D([], [], color=COLOURS[name], marker=MARKERS[name], markersize=min(size, 7.5), markeredgewidth=1.3,
-               markerfacecolor=COLOURS[name] if name == "KFAC" else "none", label=LABELS[name])
+               markerfacecolor=COLOURS[name] if name == "KFAC" else "none", label=labels[name])
         for name, size in SIZES.items()
     ]  # fmt: skip
     facts = study.facts
     handles += [
         Line2D([], [], color="0.25", label="lines: infinite-width theory"),
         Line2D([], [], color="0.25", ls="", marker="o", markersize=6, markerfacecolor="none", markeredgewidth=1.3,
-               label=f"markers: {facts['seeds']} networks, M = {facts['width']}, 95 % bands"),
+               label=f"markers: {facts['seeds']} networks, M = {facts['width']}, 95 %"),
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.0, handlelength=1.6)
