@@ -37,8 +37,8 @@ def plot(study: Study) -> Figure:
         axes.set_yscale("log")
         axes.set_ylim(1e-5, 2)
         axes.set_ylabel("training loss after one step / before")
-    right.legend(loc="lower right")
     locations(last, study)
+    last.legend(loc="upper left")
     facts = study.facts
     figure.suptitle(
         f"synthetic, N = {facts['samples']}, 3 layers, relu, M = {facts['width']}: lines from infinite-width theory, "
@@ -54,7 +54,16 @@ def locations(axes: Axes, study: Study) -> None:
         x = np.array([width**-0.5 for width, _ in groups])
         means = [mean for _, (mean, _) in groups]
         halves = [half or 0 for _, (_, half) in groups]
-        axes.errorbar(x, means, halves, fmt=MARKERS[fisher] + "-", color=COLOURS[fisher], capsize=2, fillstyle="none")
+        axes.errorbar(
+            x,
+            means,
+            halves,
+            fmt=MARKERS[fisher] + "-",
+            color=COLOURS[fisher],
+            capsize=2,
+            fillstyle="none",
+            label=LABELS[fisher],
+        )
     axes.axhline(1, color="0.4", ls=":", lw=1)
     axes.set_xlim(left=0)
     axes.set_xlabel(r"$M^{-1/2}$ (M: hidden width)")

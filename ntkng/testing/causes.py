@@ -18,14 +18,27 @@ def likely_cause(ratio: float, *, samples: int = 1, outputs: int = 1, depth: int
     """
     if not math.isfinite(ratio):
         return "not finite: a singular system, or a step size that diverges"
-    candidates = [(-1.0, "the sign of the step"), (0.0, "nothing moves"), (2.0, "a factor 2: something is counted twice")]
+    candidates = [
+        (-1.0, "the sign of the step"),
+        (0.0, "nothing moves"),
+        (2.0, "a factor 2: something is counted twice"),
+    ]
     candidates += [(0.5, "a factor 1/2: a mean of two, or a derivative at half scale")]
     if samples > 1:
-        candidates += [(float(samples), f"a factor N = {samples}: 1/N is missing"), (1 / samples, f"a factor 1/N, N = {samples}: 1/N twice")]
+        candidates += [
+            (float(samples), f"a factor N = {samples}: 1/N is missing"),
+            (1 / samples, f"a factor 1/N, N = {samples}: 1/N twice"),
+        ]
     if outputs > 1:
-        candidates += [(float(outputs), f"a factor C = {outputs}: outputs summed"), (1 / outputs, f"a factor 1/C, C = {outputs}: outputs averaged")]
+        candidates += [
+            (float(outputs), f"a factor C = {outputs}: outputs summed"),
+            (1 / outputs, f"a factor 1/C, C = {outputs}: outputs averaged"),
+        ]
     if depth > 1:
-        candidates += [((depth - 1) / depth, f"one of L = {depth} layers is missing"), ((depth + 1) / depth, "one layer is counted twice")]
+        candidates += [
+            ((depth - 1) / depth, f"one of L = {depth} layers is missing"),
+            ((depth + 1) / depth, "one layer is counted twice"),
+        ]
         if samples > 1:
             paper = samples * depth / (samples * (depth - 1) + 1)
             candidates += [(paper, "the factor of the last layer: N L in place of N (L - 1) + 1")]

@@ -37,7 +37,12 @@ def detectable_effect(
 
 
 def required_seeds(
-    seeds: int, found: Coefficients, effect: float, family: int = 1, false_alarm: float = FALSE_ALARM, power: float = POWER
+    seeds: int,
+    found: Coefficients,
+    effect: float,
+    family: int = 1,
+    false_alarm: float = FALSE_ALARM,
+    power: float = POWER,
 ) -> int:
     """Number of networks (in the unit of `seeds`) with which every quantity's detectable effect is at most `effect`.
 
@@ -90,7 +95,9 @@ def equality_claims(
     for i, name in enumerate(names):
         deviation = found.value[i] - expected
         details = {"uncertainty": float(half[i]), "p_value": float(adjusted[i]), "source": source}
-        statement = f"{statements[i]} (false alarms {false_alarm:g} over {family} tests; sees {visible[i]:.2g} at {power:.0%})"
+        statement = (
+            f"{statements[i]} (false alarms {false_alarm:g} over {family} tests; sees {visible[i]:.2g} at {power:.0%})"
+        )
         if abs(deviation) <= critical[i] and visible[i] > effects[i]:
             factor = (visible[i] / effects[i]) ** 2
             note = f"too few networks to see {effects[i]:g}: {factor:.1f} times as many are needed"

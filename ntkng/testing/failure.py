@@ -32,7 +32,9 @@ def failure_text(report: Report) -> str:
     widths = [min(WIDEST, max(len(row[i]) for row in [COLUMNS, *rows])) for i in range(3)]
     lines = [f"{report.title}: {len(failures)} of {len(report.claims)} claims do not hold"]
     for row in [COLUMNS, *rows]:
-        lines.append("  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip())
+        lines.append(
+            "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()
+        )
     lines += [f"  {claim.name}: {claim.statement}" for claim in failures[:3]]
     return os.linesep.join(lines)
 

@@ -102,7 +102,9 @@ def equality_report(measured: Kernels, expected: Kernels, bound: float) -> Repor
             other = np.asarray(other)
             value = np.abs(other - gram).max() / np.abs(gram).max()
             ratio = float((other * gram).sum() / (gram * gram).sum())
-        cause = likely_cause(ratio, samples=expected.samples, outputs=expected.outputs) if np.isfinite(ratio) else "missing"
+        cause = (
+            likely_cause(ratio, samples=expected.samples, outputs=expected.outputs) if np.isfinite(ratio) else "missing"
+        )
         note = "" if value < bound else cause
         claims.append(Claim.below(name, value, bound, "largest difference over largest entry", note=note))
     return Report("kernels against kernels", tuple(claims))
@@ -111,7 +113,9 @@ def equality_report(measured: Kernels, expected: Kernels, bound: float) -> Repor
 def _check(measured: Kernels, expected: Kernels) -> None:
     one, other = ((k.samples, k.outputs, len(k.layers)) for k in (measured, expected))
     if one != other:
-        raise ValueError(f"kernels are for (N, C, L) = {one} and {other}; compare kernels of the same network and inputs")
+        raise ValueError(
+            f"kernels are for (N, C, L) = {one} and {other}; compare kernels of the same network and inputs"
+        )
 
 
 def _grams(kernels: Kernels) -> Iterator[tuple[str, Float[np.ndarray, "m n"]]]:

@@ -30,9 +30,7 @@ def observe_ntk(network: Network, parameters: Parameters, x: Array) -> Mapping[s
     return {NTK: from_records(network, records).theta.train}
 
 
-def assert_lazy(
-    simulated: Trajectories, *, correction: float | None = 0.5, false_alarm: float = FALSE_ALARM
-) -> Report:
+def assert_lazy(simulated: Trajectories, *, correction: float | None = 0.5, false_alarm: float = FALSE_ALARM) -> Report:
     """Assert that parameters move by a bounded amount and that the NTK changes less and less as the width grows.
 
     Args:

@@ -65,7 +65,9 @@ def rate_report(
 ) -> Report:
     """The claims behind `assert_same_rate`."""
     if not 0 < contraction < 1:
-        raise ValueError(f"contraction must be |1 - c| between 0 and 1 (exclusive), got {contraction}; use c = eta alpha = 1/2")
+        raise ValueError(
+            f"contraction must be |1 - c| between 0 and 1 (exclusive), got {contraction}; use c = eta alpha = 1/2"
+        )
     expected, claims = math.log(contraction), []
     for name, by_width in simulated.items():
         diverged = diverged_claim(name, by_width)

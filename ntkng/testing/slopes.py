@@ -53,9 +53,7 @@ def assert_width_slope(
     """
     __tracebackhide__ = True
     return require(
-        slope_report(
-            errors, exponent, correction=correction, excluded=excluded, false_alarm=false_alarm, name=name
-        )
+        slope_report(errors, exponent, correction=correction, excluded=excluded, false_alarm=false_alarm, name=name)
     )
 
 

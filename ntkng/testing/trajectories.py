@@ -79,7 +79,13 @@ def assert_trajectories_match(
         return require(compare(simulated, predicted, bound=bound, test_bound=bound))
     return require(
         trajectory_report(
-            simulated, predicted, powers=powers, false_alarm=false_alarm, effect=effect, test_effect=test_effect, power=power
+            simulated,
+            predicted,
+            powers=powers,
+            false_alarm=false_alarm,
+            effect=effect,
+            test_effect=test_effect,
+            power=power,
         )
     )
 
@@ -107,7 +113,9 @@ def trajectory_report(
     claims: list[Claim] = []
     for on, wanted in zip(sets, (effect, test_effect), strict=False):
         found = limit(errors[on], powers)
-        statements = [f"relative error of the change on {on} inputs at step {t:g}, limit of infinite width" for t in steps]
+        statements = [
+            f"relative error of the change on {on} inputs at step {t:g}, limit of infinite width" for t in steps
+        ]
         claims += equality_claims(
             [f"{name}/{on}/step {t:g}" for t in steps], found, statements,
             effect=[np.inf if wanted is None else wanted] + [np.inf] * (len(steps) - 1),
@@ -130,7 +138,9 @@ def relative_errors(simulated: Trajectories, predicted: Trajectories, on: str) -
 def check_widths(simulated: Mapping[int, object], predicted: Mapping[int, object]) -> list[int]:
     """The widths, ascending; `ValueError` unless both mappings have the same."""
     if sorted(simulated) != sorted(predicted) or not simulated:
-        raise ValueError(f"got simulations at widths {sorted(simulated)}, predictions at {sorted(predicted)}; use the same")
+        raise ValueError(
+            f"got simulations at widths {sorted(simulated)}, predictions at {sorted(predicted)}; use the same"
+        )
     return sorted(simulated)
 
 
@@ -143,7 +153,9 @@ def diverged_claim(name: str, simulated: Trajectories) -> Claim | None:
     if not lost[max(lost)]:
         note = "only narrow networks diverge: leave out the smallest widths"
         return Claim.ill_posed(f"{name}/finite", sum(lost.values()), statement, note)
-    return Claim.below(f"{name}/finite", sum(lost.values()), 0.5, statement, note="step size too large, or a wrong step")
+    return Claim.below(
+        f"{name}/finite", sum(lost.values()), 0.5, statement, note="step size too large, or a wrong step"
+    )
 
 
 def _parts(one: Trajectory, other: Trajectory, on: str) -> tuple[Float[np.ndarray, "S T"], Float[np.ndarray, "S T"]]:
@@ -166,4 +178,7 @@ def _parts(one: Trajectory, other: Trajectory, on: str) -> tuple[Float[np.ndarra
 
 def _cause(ratio: float, trajectory: Trajectory) -> str:
     samples, outputs = np.shape(trajectory.targets)
-    return likely_cause(ratio, samples=samples, outputs=outputs) or f"the function moved {ratio:.3g} times as far as predicted"
+    return (
+        likely_cause(ratio, samples=samples, outputs=outputs)
+        or f"the function moved {ratio:.3g} times as far as predicted"
+    )

@@ -79,7 +79,13 @@ def width_sweep(
         eta = relative_step * fisher.optimal_step(kernels)
         count = seeds_at(width, widths, seeds)
         run = simulate(
-            own, fisher, jax.random.fold_in(as_key(key), index), step_size=eta, steps=steps, seeds=count, observe=observe
+            own,
+            fisher,
+            jax.random.fold_in(as_key(key), index),
+            step_size=eta,
+            steps=steps,
+            seeds=count,
+            observe=observe,
         )
         simulated[width] = run
         predicted[width] = predict(own, fisher, kernels, run)

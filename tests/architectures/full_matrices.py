@@ -63,6 +63,8 @@ def full_matrices(network, parameters, x, x_test, y):
         leaves = [[np.asarray(leaf).reshape(size, -1) for leaf in jax.tree.leaves(tree)] for tree in trees]
         return [np.concatenate(layer, axis=1) for layer in leaves]
 
-    both = [[layer[: SAMPLES * OUTPUTS], layer[SAMPLES * OUTPUTS :]] for layer in per_layer(np.concatenate([x, x_test]))]
+    both = [
+        [layer[: SAMPLES * OUTPUTS], layer[SAMPLES * OUTPUTS :]] for layer in per_layer(np.concatenate([x, x_test]))
+    ]
     residual = np.asarray(network.apply(parameters, jnp.asarray(x))) - y
     return FullMatrices([train for train, _ in both], [test for _, test in both], residual)

@@ -28,7 +28,9 @@ def inputs(net, samples=SAMPLES):
 
 
 def theirs(layer, x1, x2=None):
-    return np.asarray(jax.jit(lambda x1, x2: layer[2](x1, x2, "ntk"))(jnp.asarray(x1), None if x2 is None else jnp.asarray(x2)))
+    return np.asarray(
+        jax.jit(lambda x1, x2: layer[2](x1, x2, "ntk"))(jnp.asarray(x1), None if x2 is None else jnp.asarray(x2))
+    )
 
 
 def agree_off_diagonal(found, expected, tolerance=1e-10):
@@ -99,7 +101,13 @@ def _sine_nngp(cov12, var1, var2):
 def test_activations(name):
     def build(s):
         # a bounded scale in front: polynomial activations grow fast
-        return s.serial(s.Dense(1, W_std=1.2, b_std=0.1), ACTIVATIONS[name](s), s.Dense(1, b_std=0.2), ACTIVATIONS[name](s), s.Dense(1))
+        return s.serial(
+            s.Dense(1, W_std=1.2, b_std=0.1),
+            ACTIVATIONS[name](s),
+            s.Dense(1, b_std=0.2),
+            ACTIVATIONS[name](s),
+            s.Dense(1),
+        )
 
     net = Network(build(stax), 4)
     x = 0.7 * inputs(net)
@@ -112,7 +120,10 @@ def test_activations(name):
 
 def test_exact_diagonal():
     """neural-tangents is off by 1e-8 where relu's cosine is 1; here the recursion in closed form is met."""
-    net = Network(stax.serial(stax.Dense(1, W_std=2**0.5), stax.Relu(), stax.Dense(1, W_std=2**0.5), stax.Relu(), stax.Dense(1)), 4)
+    net = Network(
+        stax.serial(stax.Dense(1, W_std=2**0.5), stax.Relu(), stax.Dense(1, W_std=2**0.5), stax.Relu(), stax.Dense(1)),
+        4,
+    )
     x = inputs(net)
     variance = 2 * (x**2).mean(axis=1)  # of u_1 and u_2 with sigma_w^2 = 2; the output has sigma_w = 1
     expected = [variance / 2, variance / 2, variance / 2]  # A_l times B_l on the diagonal, B = (1/2, 1/2, 1)

@@ -44,7 +44,9 @@ def case(name):
     @jax.jit
     def linearise(parameters, joint):
         records = net.linearise(parameters, joint)[1]
-        train, test = (tuple(part(record, which) for record in records) for which in (slice(SAMPLES), slice(SAMPLES, None)))
+        train, test = (
+            tuple(part(record, which) for record in records) for which in (slice(SAMPLES), slice(SAMPLES, None))
+        )
         return train, test, from_records(net, train, test, factors=architecture.has_factors)
 
     records, test_records, kernels = linearise(parameters, jnp.concatenate([x, x_test]))

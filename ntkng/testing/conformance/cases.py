@@ -18,6 +18,7 @@ from ntkng.problem import Problem
 
 INPUTS = 6
 DAMPING = 0.03
+DEPTHS = (2, 3, 4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,22 +75,37 @@ class Case:
         """The network's own kernels, with what `fisher` needs."""
         units = fisher.unit_sampling() is not None
         return empirical(
-            self.network, self.parameters, self.problem.x, self.problem.x_test, factors=fisher.needs_factors, units=units
+            self.network,
+            self.parameters,
+            self.problem.x,
+            self.problem.x_test,
+            factors=fisher.needs_factors,
+            units=units,
         )
 
     def infinite(self, fisher: Fisher) -> Kernels:
         """The kernels of infinite width, with what `fisher` needs."""
         return analytic(
-            self.network, self.problem.x, self.problem.x_test, factors=fisher.needs_factors, units=fisher.unit_sampling()
+            self.network,
+            self.problem.x,
+            self.problem.x_test,
+            factors=fisher.needs_factors,
+            units=fisher.unit_sampling(),
         )
 
 
-def cases(depths: tuple[int, ...] = (2, 3, 4)) -> tuple[Case, ...]:
-    """One and several outputs, smooth and not, with and without bias, at every depth."""
-    found = []
-    for index, depth in enumerate(depths):
-        found += [Case(depth, 1, ("erf", "relu")[index % 2]), Case(depth, 2, ("relu", "erf")[index % 2])]
-    return (*found, dataclasses.replace(found[-1], sigma_b=0.0))
+@functools.cache
+def cases(depths: tuple[int, ...] = DEPTHS) -> tuple[Case, ...]:
+    """One network a depth; one and several outputs, smooth and not, with and without bias.
+
+    The same objects at every call, so that compiled programs are shared by all approximations.
+    """
+    kinds = (
+        {"outputs": 1, "activation": "relu", "width": 18},
+        {"outputs": 2, "activation": "erf"},
+        {"outputs": 1, "activation": "erf", "sigma_b": 0.0},
+    )
+    return tuple(Case(depth, **kinds[index % len(kinds)]) for index, depth in enumerate(depths))
 
 
 def dampings(fisher: Fisher) -> tuple[Fisher, ...]:

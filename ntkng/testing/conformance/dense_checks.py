@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,7 @@ from ntkng.report import Claim, Report
 from ntkng.simulate import simulate
 from ntkng.testing.causes import likely_cause
 from ntkng.testing.conformance.cases import Case, dampings, error
-from ntkng.testing.conformance.oracle import Oracle, flatten, oracle, unflatten
+from ntkng.testing.conformance.oracle import flatten, oracle, oracle_at, unflatten
 
 BOUND = 1e-8  # solves with condition numbers of up to 1e5, squared by the normal equations of the dense side
 TRAINING_STEPS = 3
@@ -76,7 +78,7 @@ def train_densely(case: Case, fisher: Fisher, step_size: float) -> tuple[np.ndar
         with jax.enable_x64(True):
             functions.append([np.asarray(case.network.apply(parameters, jnp.asarray(x))) for x in _inputs(case)])
         if index < TRAINING_STEPS:
-            vector = flatten(case.network, parameters) - step_size * oracle(case, parameters).step(fisher)
+            vector = flatten(case.network, parameters) - step_size * oracle_at(case, parameters).step(fisher)
             parameters = unflatten(case.network, parameters, vector)
     return tuple(np.stack(path) for path in zip(*functions, strict=True))  # type: ignore[return-value]
 
@@ -100,17 +102,20 @@ def _at(case: Case, fisher: Fisher) -> str:
     return f"damping {fisher.damping:g}, {case}"
 
 
-def _claim(name: str, value: object, expected: np.ndarray, case: Case, bound: float = BOUND) -> Claim:
+def _claim(name: str, value: Any, expected: Any, case: Case, bound: float = BOUND) -> Claim:
     found = error(value, expected)
     note = ""
     if not found < bound:
         ratio = np.nan
         if np.shape(value) == expected.shape:
             ratio = float((np.asarray(value) * expected).sum() / (expected**2).sum())
-        note = likely_cause(ratio, samples=case.samples, outputs=case.outputs, depth=case.depth) if np.isfinite(ratio) else (
-            f"shape {np.shape(value)}, expected {expected.shape}" if np.shape(value) != expected.shape else "not finite"
+        note = (
+            likely_cause(ratio, samples=case.samples, outputs=case.outputs, depth=case.depth)
+            if np.isfinite(ratio)
+            else (
+                f"shape {np.shape(value)}, expected {expected.shape}"
+                if np.shape(value) != expected.shape
+                else "not finite"
+            )
         )
     return Claim.below(name, found, bound, "largest difference over largest entry", note=note)
-
-
-__all__ = ["Oracle", "dense_kernel", "dense_step", "dense_training", "step", "step_moves_function", "train_densely"]

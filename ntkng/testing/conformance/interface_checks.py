@@ -31,7 +31,9 @@ def interface(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
         "interface",
         (
             Claim.holds("subclass", isinstance(fisher, Fisher), "derives from ntkng.Fisher"),
-            Claim.holds("frozen", frozen, "is a frozen dataclass", note="decorate it: @dataclasses.dataclass(frozen=True)"),
+            Claim.holds(
+                "frozen", frozen, "is a frozen dataclass", note="decorate it: @dataclasses.dataclass(frozen=True)"
+            ),
             Claim.holds("pytree", rebuilt == fisher, "survives jax.tree.flatten and unflatten"),
             Claim.holds("negative damping", refused, "refuses a negative damping with ValueError"),
         ),
@@ -65,7 +67,8 @@ def sample_order(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
             order = np.roll(np.arange(case.samples), 1)
             rows = (order[:, None] * case.outputs + np.arange(case.outputs)).ravel()
             here, there = own.kernel(kernels), own.kernel(_permuted(kernels, order, case.outputs))
-            pairs = (("K", here.train[np.ix_(rows, rows)], there.train), ("K'", here.cross[:, rows], there.cross))
+            cross = np.asarray(here.cross)[:, rows]
+            pairs = (("K", here.train[np.ix_(rows, rows)], there.train), ("K'", cross, there.cross))
             for name, expected, value in pairs:
                 name = f"{name}, damping {own.damping:g}, {case}"
                 claims.append(Claim.below(name, error(value, expected), BOUND, "difference over largest entry"))
@@ -77,7 +80,7 @@ def independent_outputs(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
     claims = []
     if fisher.unit_sampling() is not None:  # sampled units are not Grams
         return Report("independent outputs", (Claim.finding("not applicable", 0, "needs units, which are not Grams"),))
-    for case in [case for case in cases if case.outputs > 1][:2]:
+    for case in [case if case.outputs > 1 else dataclasses.replace(case, outputs=2) for case in cases[:2]]:
         for own in dampings(fisher):
             kernels = case.infinite(own)
             short, full = own.kernel(kernels), own.kernel(_expanded(kernels))
@@ -129,6 +132,7 @@ def _expanded(kernels: Kernels) -> Kernels:
         return None if gram is None else gram.map(lambda part: identity_blocks(part, kernels.outputs))
 
     layers = tuple(
-        dataclasses.replace(layer, theta=expand(layer.theta), backward=expand(layer.backward)) for layer in kernels.layers
+        dataclasses.replace(layer, theta=expand(layer.theta), backward=expand(layer.backward))
+        for layer in kernels.layers
     )
     return dataclasses.replace(kernels, layers=layers)

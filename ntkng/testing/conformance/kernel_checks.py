@@ -28,7 +28,9 @@ def shapes(function: KernelFunction) -> Report:
         kernels = _kernels(function, case)
         sizes = {case.samples, case.samples * case.outputs}
         right = len(kernels.layers) == case.depth and kernels.size in sizes
-        claims.append(Claim.holds(str(case), right and kernels.samples == case.samples, "one Gram a layer, of size N or N C"))
+        claims.append(
+            Claim.holds(str(case), right and kernels.samples == case.samples, "one Gram a layer, of size N or N C")
+        )
     return Report("shapes", tuple(claims))
 
 
@@ -40,8 +42,14 @@ def symmetric_positive(function: KernelFunction) -> Report:
             theta = np.asarray(layer.theta.train, float)
             values = np.linalg.eigvalsh((theta + theta.T) / 2)
             name = f"layer {layer.name}, {case}"
-            claims.append(Claim.below(f"symmetric, {name}", error(theta, theta.T), BOUND, "asymmetry over largest entry"))
-            claims.append(Claim.above(f"positive, {name}", float(values[0] / values[-1]), -BOUND, "smallest eigenvalue over largest"))
+            claims.append(
+                Claim.below(f"symmetric, {name}", error(theta, theta.T), BOUND, "asymmetry over largest entry")
+            )
+            claims.append(
+                Claim.above(
+                    f"positive, {name}", float(values[0] / values[-1]), -BOUND, "smallest eigenvalue over largest"
+                )
+            )
     return Report("symmetry and definiteness", tuple(claims))
 
 
@@ -66,7 +74,9 @@ def total(function: KernelFunction) -> Report:
             expected = total_ntk(case.network, case.problem.x, x_test)
             value = np.asarray(getattr(kernels.theta, where), float)
             value = value[:: kernels.block, :: kernels.block]
-            claims.append(Claim.below(f"{where}, {case}", error(value, expected), BOUND, "difference over largest entry"))
+            claims.append(
+                Claim.below(f"{where}, {case}", error(value, expected), BOUND, "difference over largest entry")
+            )
     return Report("sum over layers", tuple(claims))
 
 

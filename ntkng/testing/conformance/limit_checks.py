@@ -29,7 +29,9 @@ def large_damping(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
         ratio = float(np.trace(scaled) / np.trace(theta))
         note = f"rho K is {ratio:.4g} times Theta / N" + (": rho stands where N rho belongs" if ratio > 1.5 else "")
         # factors damped by sqrt(rho) approach the limit like 1 / sqrt(rho)
-        claims.append(Claim.below(str(case), error(scaled, theta), 1e-2, "|rho K - Theta / N| over largest entry", note=note))
+        claims.append(
+            Claim.below(str(case), error(scaled, theta), 1e-2, "|rho K - Theta / N| over largest entry", note=note)
+        )
     return Report("limit of large damping", tuple(claims))
 
 
@@ -69,7 +71,9 @@ def linear_network(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
             for on in ("train", "test"):
                 found = error(getattr(run, on), getattr(predicted, on))
                 name = f"{on}, damping {own.damping:g}, C = {outputs}"
-                claims.append(Claim.below(name, found, 1e-9, f"difference over {LINEAR_STEPS} steps over largest entry"))
+                claims.append(
+                    Claim.below(name, found, 1e-9, f"difference over {LINEAR_STEPS} steps over largest entry")
+                )
     return Report("network of one layer, simulation against closed form", tuple(claims))
 
 
@@ -86,7 +90,9 @@ def isotropic(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
         for kernels in (case.finite(bare), case.infinite(bare)):
             if bare.predicted_alpha(kernels) is None:
                 note = "return alpha from predicted_alpha, or declare isotropic = False"
-                reports.append(Report("", (Claim.holds(f"predicts, {case}", False, "predicts alpha without damping", note=note),)))
+                reports.append(
+                    Report("", (Claim.holds(f"predicts, {case}", False, "predicts alpha without damping", note=note),))
+                )
             else:
                 reports.append(isotropy_report(bare, kernels).prefixed(f"{kernels.source}, {case}"))
     return merge(title, reports)

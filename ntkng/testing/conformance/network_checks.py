@@ -44,8 +44,13 @@ def empirical_kernels(network: Network) -> Report:
         train, test = (_jacobians(network, parameters, a) for a in (x, x_test))
     claims = []
     for layer, own, other in zip(kernels.layers, train, test, strict=True):
-        for where, value, expected in (("train", layer.theta.train, own @ own.T), ("cross", layer.theta.cross, other @ own.T)):
-            claims.append(Claim.below(f"{layer.name}/{where}", error(value, expected), BOUND, "difference over largest entry"))
+        for where, value, expected in (
+            ("train", layer.theta.train, own @ own.T),
+            ("cross", layer.theta.cross, other @ own.T),
+        ):
+            claims.append(
+                Claim.below(f"{layer.name}/{where}", error(value, expected), BOUND, "difference over largest entry")
+            )
     return Report("empirical kernels against full Jacobians", tuple(claims))
 
 
@@ -55,7 +60,10 @@ def analytic_kernels(network: Network) -> Report:
     kernels = analytic(network, x, x_test)
     claims = [
         Claim.below(
-            where, error(getattr(kernels.theta, where), total_ntk(network, x, other)), 1e-7, "difference over largest entry"
+            where,
+            error(getattr(kernels.theta, where), total_ntk(network, x, other)),
+            1e-7,
+            "difference over largest entry",
         )
         for where, other in (("train", None), ("cross", x_test))
     ]
@@ -91,7 +99,8 @@ def _jacobians(network: Network, parameters: Any, x: np.ndarray) -> list[np.ndar
     jacobians = jax.jacobian(lambda parts: network.apply(network.join(parts), jnp.asarray(x)))(parts)
     rows = len(x) * network.outputs
     return [
-        np.concatenate([np.asarray(leaf).reshape(rows, -1) for leaf in jax.tree.leaves(part)], axis=1) for part in jacobians
+        np.concatenate([np.asarray(leaf).reshape(rows, -1) for leaf in jax.tree.leaves(part)], axis=1)
+        for part in jacobians
     ]
 
 

@@ -7,6 +7,7 @@ Independent of the engine under test: the Jacobians come from `jax.jacobian` of 
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -59,9 +60,14 @@ class Oracle:
         return self.solution(fisher) @ self.residual
 
 
-def oracle(case: Case, parameters: Parameters | None = None) -> Oracle:
-    """The oracle of a case, at its own or at other parameters."""
-    parameters = case.parameters if parameters is None else parameters
+@functools.lru_cache(maxsize=32)
+def oracle(case: Case) -> Oracle:
+    """The oracle of a case at its own parameters."""
+    return oracle_at(case, case.parameters)
+
+
+def oracle_at(case: Case, parameters: Parameters) -> Oracle:
+    """The oracle of a case at any parameters."""
     with jax.enable_x64(True):
         jacobians = layer_jacobians(case.network, parameters, case.problem.x)
         test = layer_jacobians(case.network, parameters, case.problem.x_test)

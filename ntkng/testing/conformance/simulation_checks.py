@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -44,7 +45,11 @@ def small_residual(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
                 size = float(np.linalg.norm(change))
                 value = float(np.linalg.norm(rest)) / size if size > 0 else float("inf")
                 ratio = 1 + float((rest * change).sum()) / size**2 if size > 0 else float("nan")
-                note = "" if value < BOUND else likely_cause(ratio, samples=case.samples, outputs=case.outputs, depth=case.depth)
+                note = (
+                    ""
+                    if value < BOUND
+                    else likely_cause(ratio, samples=case.samples, outputs=case.outputs, depth=case.depth)
+                )
                 name = f"{on}, damping {own.damping:g}, {case}"
                 claims.append(Claim.below(name, value, BOUND, "|f - closed form| over the predicted change", note=note))
     return Report("training over a vanishing distance against the closed form", tuple(claims))
@@ -54,7 +59,7 @@ def _deviation(case: Case, fisher: Fisher, kernels, eta: float, scale: float) ->
     """`(f - p, p - p_0)` on both input sets, in units of the distance."""
     problem = case.problem
     with jax.enable_x64(True):
-        start = np.asarray(case.network.apply(case.parameters, problem.x))
+        start = np.asarray(case.network.apply(case.parameters, jnp.asarray(problem.x)))
     moved = Problem(problem.network, problem.x, start + scale * problem.y, problem.x_test, problem.y_test)
     run = simulate(moved, fisher, step_size=eta, steps=STEPS, parameters=case.parameters)
     initial = np.asarray(run.train)[0, 0], np.asarray(run.test)[0, 0]

@@ -9,8 +9,15 @@ from typing import Any
 from ntkng.fisher import Fisher
 from ntkng.network import Network
 from ntkng.report import Claim, Report, merge
-from ntkng.testing.conformance import dense_checks, interface_checks, kernel_checks, limit_checks, network_checks, simulation_checks
-from ntkng.testing.conformance.cases import Case, cases
+from ntkng.testing.conformance import (
+    dense_checks,
+    interface_checks,
+    kernel_checks,
+    limit_checks,
+    network_checks,
+    simulation_checks,
+)
+from ntkng.testing.conformance.cases import DEPTHS, Case, cases
 from ntkng.testing.failure import require
 
 FisherCheck = Callable[[Fisher, tuple[Case, ...]], Report]
@@ -41,7 +48,7 @@ KERNEL_CHECKS: dict[str, Callable[[Any], Report]] = kernel_checks.CHECKS
 SLOW = frozenset({"infinite_width", "finite_networks"})
 
 
-def checks_of(subject: Any, depths: tuple[int, ...] = (2, 3, 4)) -> dict[str, Callable[[], Report]]:
+def checks_of(subject: Any, depths: tuple[int, ...] = DEPTHS) -> dict[str, Callable[[], Report]]:
     """The checks that apply to a Fisher approximation (class or instance), a `Network`, or a kernel function.
 
     Raises:
@@ -64,7 +71,7 @@ def checks_of(subject: Any, depths: tuple[int, ...] = (2, 3, 4)) -> dict[str, Ca
 def check_fisher(
     fisher: Fisher | type[Fisher],
     *,
-    depths: tuple[int, ...] = (2, 3, 4),
+    depths: tuple[int, ...] = DEPTHS,
     slow: bool = False,
     expected_failures: Mapping[str, str] | None = None,
 ) -> Report:
@@ -104,7 +111,7 @@ def check_kernels(
 def parametrize_with_checks(
     subjects: Iterable[Any],
     *,
-    depths: tuple[int, ...] = (2, 3, 4),
+    depths: tuple[int, ...] = DEPTHS,
     slow: bool = True,
     expected_failures: Mapping[str, str] | None = None,
 ) -> Any:
@@ -150,7 +157,9 @@ def _run(subject: Any, checks: Mapping[str, Callable[[], Report]], slow: bool, e
         report = check().prefixed(name)
         if name in declared:
             note = f"declared as an expected failure ({declared[name]}), but it holds: remove the declaration"
-            claim = Claim.holds(f"{name}/expected failure", not report, f"fails as declared: {declared[name]}", note=note)
+            claim = Claim.holds(
+                f"{name}/expected failure", not report, f"fails as declared: {declared[name]}", note=note
+            )
             report = Report(report.title, (claim,))
         reports.append(report)
     return require(merge(f"conformance of {_name(subject)}", reports))
