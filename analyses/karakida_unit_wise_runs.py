@@ -12,7 +12,7 @@ import ntkng
 from analyses.karakida_problems import draw, split
 from analyses.study import Settings
 from ntkng.fisher import UnitWise
-from ntkng.kernels import Kernels, UnitSampling, analytic, empirical
+from ntkng.kernels import Kernels, LayerKernels, UnitSampling, analytic, empirical
 from ntkng.network import Network
 from ntkng.problem import Problem
 from ntkng.simulate import simulate
@@ -20,6 +20,7 @@ from ntkng.trajectory import Trajectory
 
 KAPPA, SAMPLES, TESTS, STEPS, CONTRACTION = 1e-2, 40, 40, 6, 0.5
 DAMPINGS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+REFERENCE = 1024  # width at which units are sampled
 ACTIVATIONS = ("erf", "relu")
 CASES = (("erf", 1), ("relu", 1), ("erf", 3))  # activation, outputs
 
@@ -96,9 +97,23 @@ def problem(activation: str, width: int) -> Problem:
 # -- infinite width --------------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=16)
+@functools.cache
+def sampled_kernels(activation: str, outputs: int) -> Kernels:
+    """With sampled units, at one width; the test inputs are needed for one output only."""
+    setting = problem(activation, REFERENCE)
+    x_test = setting.x_test if outputs == 1 else None
+    return analytic(network(activation, outputs, REFERENCE), setting.x, x_test, units=UnitSampling())
+
+
 def kernels(activation: str, outputs: int, width: int) -> Kernels:
-    """With sampled units; the test inputs are needed for one output only."""
-    setting = problem(activation, width)
-    net = network(activation, outputs, width)
-    return analytic(net, setting.x, setting.x_test if outputs == 1 else None, units=UnitSampling())
+    """The same at any width: only the size of `delta`, `1/sqrt(M)`, and the number of units depend on it."""
+    sampled, ratio = sampled_kernels(activation, outputs), width / REFERENCE
+
+    def layer(old: LayerKernels) -> LayerKernels:
+        if old.units is None:
+            return old
+        deltas = [None if part is None else part / ratio**0.5 for part in (old.units.train, old.units.test)]
+        units = dataclasses.replace(old.units, train=deltas[0], test=deltas[1], weight=ratio * old.units.weight)
+        return dataclasses.replace(old, units=units, dimensions=(old.dimensions[0], width))
+
+    return dataclasses.replace(sampled, layers=tuple(layer(old) for old in sampled.layers))

@@ -27,7 +27,7 @@ def plot(study: Study) -> Any:
     axes[1].set(xlabel="mode, sorted", ylabel="eigenvalue of $K$", title="(b) K-FAC's preconditioned kernel")
     for axis in axes[:2]:
         axis.legend()
-    law = facts["fraction"] ** np.arange(study.table["step"].max() + 1)
+    law = facts["fraction"] ** np.arange(int(np.max(study.table["step"])) + 1)
     axes[2].plot(law, color="0.8", lw=5, zorder=0, label=r"$(1 - \eta\alpha)^t$")
     for axis, quantity in zip(axes[2:], ("residual", "test loss"), strict=True):
         _path(axis, study.table[study.table["quantity"] == quantity])

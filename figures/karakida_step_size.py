@@ -8,17 +8,18 @@ from matplotlib.figure import Figure
 
 from analyses.seeds import mean_with_interval
 from analyses.study import Study
+from analyses.tables import select
 from figures.style import COLOURS, LABELS, MARKERS, panels
 
 
 def plot(study: Study) -> Figure:
     """Against `eta`, where each approximation has its own scale; against `eta alpha`, where all agree; minima by width."""
     figure, (left, right, last) = panels(3, columns=3, width=3.5, height=3.1)
-    at_width = study.table[study.table["width"] == study.facts["width"]]
-    for fisher, rows in at_width.groupby("fisher", sort=False):
-        groups = [part for _, part in rows.groupby("factor")]
+    at_width = select(study.table, width=study.facts["width"])
+    for fisher in dict.fromkeys(at_width["fisher"]):
+        groups = [part for _, part in select(at_width, fisher=fisher).groupby("factor")]
         for axes, key in ((left, "eta"), (right, "factor")):
-            x = np.array([part[key].iloc[0] for part in groups])
+            x = np.array([part[key].mean() for part in groups])
             simulated = [mean_with_interval(part["after"] / part["before"]) for part in groups]
             means, halves = (np.array(column, float) for column in zip(*simulated, strict=True))
             theory = np.array([(part["predicted"] / part["before"]).mean() for part in groups])
@@ -28,7 +29,7 @@ def plot(study: Study) -> Figure:
                 x, means, np.minimum(halves, 0.9 * means), fmt=MARKERS[fisher], color=COLOURS[fisher],
                 fillstyle="none", capsize=2, label=LABELS[fisher],
             )  # fmt: skip
-        left.axvline(groups[0]["eta"].iloc[0] / groups[0]["factor"].iloc[0], color=COLOURS[fisher], ls=":", lw=1)
+        left.axvline(groups[0]["eta"].mean() / groups[0]["factor"].mean(), color=COLOURS[fisher], ls=":", lw=1)
     left.set_xscale("log")
     left.set_xlabel(r"step size $\eta$ (dotted: $1/\alpha$)")
     right.axvline(1, color="0.4", ls=":", lw=1)
@@ -41,7 +42,7 @@ def plot(study: Study) -> Figure:
     last.legend(loc="upper left")
     facts = study.facts
     figure.suptitle(
-        f"synthetic, N = {facts['samples']}, 3 layers, relu, M = {facts['width']}: lines from infinite-width theory, "
+        f"synthetic, N = {facts['samples']}, {facts['depth']} layers, relu, M = {facts['width']}: lines from infinite-width theory, "
         f"markers {facts['seeds']} networks, 95 %", fontsize=9,
     )  # fmt: skip
     return figure

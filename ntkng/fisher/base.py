@@ -27,7 +27,7 @@ from ntkng.fisher.preconditioned import PreconditionedKernel
 from ntkng.kernels.kernels import Kernels
 from ntkng.kernels.units import UnitSampling
 from ntkng.layers.record import LayerRecord
-from ntkng.precision import in_float64, is_concrete
+from ntkng.precision import AnyArray, in_float64, is_concrete
 from ntkng.validation import nonnegative
 
 
@@ -70,7 +70,7 @@ class Fisher(abc.ABC):
         """How infinitely wide layers' units are to be sampled; `None` for approximations that need Grams only."""
         return None
 
-    def at(self, residual: Float[Array, "N C"]) -> Fisher:
+    def at(self, residual: Float[AnyArray, "N C"]) -> Fisher:
         """The approximation at this residual; the same object for all but the empirical Fisher, which depends on it."""
         del residual
         return self

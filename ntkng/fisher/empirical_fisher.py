@@ -30,6 +30,7 @@ from ntkng.fisher.layer_pattern import Exact
 from ntkng.kernels.kernels import Kernels
 from ntkng.kernels.rows import everywhere
 from ntkng.layers.record import LayerRecord
+from ntkng.precision import AnyArray
 from ntkng.whitening import whiten_kernels, whiten_records
 
 
@@ -44,7 +45,7 @@ class EmpiricalFisher(Fisher):
     """
 
     of: Fisher = dataclasses.field(default_factory=Exact)
-    residual: Float[Array, "N C"] | None = None
+    residual: Float[AnyArray, "N C"] | None = None
 
     isotropic: ClassVar[bool] = False
     reference = ("kunstner-hennig-balles-2019",)
@@ -59,9 +60,9 @@ class EmpiricalFisher(Fisher):
         """As for `of`."""
         return self.of.needs_factors
 
-    def at(self, residual: Float[Array, "N C"]) -> EmpiricalFisher:
+    def at(self, residual: Float[AnyArray, "N C"]) -> EmpiricalFisher:
         """The same with this residual."""
-        return self._replace(residual=jnp.asarray(residual))
+        return self._replace(residual=residual)
 
     def predicted_alpha(self, kernels: Kernels) -> None:
         """None: it is not isotropic."""
@@ -115,7 +116,8 @@ class EmpiricalFisher(Fisher):
     def _inner(self) -> Fisher:
         return dataclasses.replace(self.of, damping=self.damping)
 
-    def _factor(self, kernels: Kernels) -> tuple[Float[Array, "N C 1"], Float[Array, "N C"]]:
+    def _factor(self, kernels: Kernels) -> tuple[Any, Any]:
+        """`E` as `[N, C, 1]`, and `e`."""
         if self.residual is None:
             raise ValueError(_missing())
         if self.residual.shape != (kernels.samples, kernels.outputs):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-SUBSTITUTION = 8  # up to this size the factor is inverted row by row
+LEAF = 8  # up to this size diagonal blocks are inverted row by row
 
 
 def solve_small(system: Float[Array, "n n"], right: Float[Array, "n k"]) -> Float[Array, "n k"]:
@@ -19,24 +19,39 @@ def solve_small(system: Float[Array, "n n"], right: Float[Array, "n k"]) -> Floa
 
 
 def inverse_lower(factor: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """Inverse of a lower triangular matrix, by halves: the lower left block is `-X_22 L_21 X_11`."""
-    size = len(factor)
-    if size <= SUBSTITUTION:
-        return _by_substitution(factor)
-    half = size // 2
-    first, last = inverse_lower(factor[:half, :half]), inverse_lower(factor[half:, half:])
-    corner = -_product(last, _product(factor[half:, :half], first))
-    return jnp.block([[first, jnp.zeros((half, size - half), factor.dtype)], [corner, last]])
+    """Inverse of a lower triangular matrix.
+
+    Diagonal blocks first, then pairs of them together: the lower left block of a pair is `-X_22 L_21 X_11`.
+    """
+    size, halvings = len(factor), 0
+    while -(-size >> halvings) > LEAF:
+        halvings += 1
+    leaf = -(-size >> halvings)
+    padded = jnp.pad(factor, (0, (leaf << halvings) - size))
+    padded = padded + jnp.diag((jnp.arange(len(padded)) >= size).astype(factor.dtype))
+    inverses = _by_substitution(_diagonal_blocks(padded, leaf))
+    for width in (leaf << level for level in range(halvings)):
+        corners = _diagonal_blocks(padded, 2 * width)[:, width:, :width]
+        first, last = inverses[::2], inverses[1::2]
+        corners = -_product(last, _product(corners, first))
+        upper = jnp.pad(first, ((0, 0), (0, 0), (0, width)))
+        inverses = jnp.concatenate([upper, jnp.concatenate([corners, last], axis=2)], axis=1)
+    return inverses[0, :size, :size]
 
 
-def _by_substitution(factor: Float[Array, "n n"]) -> Float[Array, "n n"]:
+def _diagonal_blocks(matrix: Float[Array, "n n"], width: int) -> Float[Array, "k w w"]:
+    count = len(matrix) // width
+    return jnp.moveaxis(jnp.diagonal(matrix.reshape(count, width, count, width), axis1=0, axis2=2), -1, 0)
+
+
+def _by_substitution(factors: Float[Array, "k w w"]) -> Float[Array, "k w w"]:
     rows: list[Array] = []
-    for index, unit in enumerate(jnp.eye(len(factor), dtype=factor.dtype)):
-        row = unit
+    for index, unit in enumerate(jnp.eye(factors.shape[-1], dtype=factors.dtype)):
+        row = jnp.broadcast_to(unit, factors.shape[:-1])
         for column, known in enumerate(rows):
-            row = row - factor[index, column] * known
-        rows.append(row / factor[index, index])
-    return jnp.stack(rows)
+            row = row - factors[:, index, column, None] * known
+        rows.append(row / factors[:, index, index, None])
+    return jnp.stack(rows, axis=1)
 
 
 def _product(left: Array, right: Array) -> Array:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels
-from ntkng.kernels.tiles import in_tiles
+from ntkng.kernels.tiles import in_tiles, preferred_side
 from ntkng.kernels.unit_sampling import attach, sample_units
 from ntkng.kernels.units import UnitSampling
 from ntkng.layers.affine import has_factors
@@ -73,13 +73,15 @@ def analytic(
     with contextlib.nullcontext() if jnp.dtype(dtype) == jnp.float64 else jax.enable_x64(False):
         x = check_inputs(network, "x", x, dtype)
         x_test = None if x_test is None else check_inputs(network, "x_test", x_test, dtype)
-        side = tile_side(network, x, factors, memory) if rows is None else positive_integer("rows", rows)
-        evaluate = functools.partial(_layerwise, network, factors=factors)
-        train = in_tiles(evaluate, x, None, side)
-        cross = None if x_test is None else in_tiles(evaluate, x_test, x, side)
+        what = network, factors
+        if rows is None:
+            rows = preferred_side(len(x), tile_side(network, x, factors, memory))
+        side = positive_integer("rows", rows)
+        train = in_tiles(_tile, what, x, None, side)
+        cross = None if x_test is None else in_tiles(_tile, what, x_test, x, side)
         nngp_test = None
         if test_covariance and x_test is not None:
-            nngp_test = in_tiles(functools.partial(_nngp, network), x_test, None, side)
+            nngp_test = in_tiles(_nngp_tile, network, x_test, None, side)
         kernels = _assemble(network, x.shape[0], train, cross, nngp_test)
     if units is None:
         return kernels
@@ -163,11 +165,12 @@ def _propagate(network: Network, x1: Array, x2: Array | None, tape: KernelTape, 
         return network.layer.kernel_fn(x1, x2, ("nngp", "ntk"), diagonal_spatial=False if factors else None)
 
 
-_layerwise = jax.jit(layerwise, static_argnums=0, static_argnames="factors")
+def _tile(what: tuple[Network, bool], x1: Array, x2: Array | None, diagonal: Any) -> Any:
+    network, factors = what
+    return layerwise(network, x1, x2, diagonal, factors=factors)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _nngp(network: Network, x1: Array, x2: Array | None, diagonal: Any) -> Array:
+def _nngp_tile(network: Network, x1: Array, x2: Array | None, diagonal: Any) -> Array:
     del diagonal
     return network.layer.kernel_fn(x1, x2, "nngp")
 

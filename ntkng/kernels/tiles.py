@@ -2,58 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-Evaluate = Callable[[Array, Array | None, Any], Any]  # (x1, x2, column of the first row's own sample) -> pytree
+# (what, x1, x2, column of the first row's own sample) -> pytree of arrays [n1, n2] or [n1, n2, S, S]
+Evaluate = Callable[[Any, Array, Array | None, Any], Any]
+
+SMALL = 512  # up to this many samples a single tile is faster than leaving out the lower half
+PARTS = 4  # tiles per side above that, at least: 10 of 16 are computed
 
 
-def in_tiles(evaluate: Evaluate, x1: Float[Array, "N ..."], x2: Float[Array, "M ..."] | None, side: int) -> Any:
-    """Every array that `evaluate` returns, `[N, M, ...]`, computed in tiles of about `side` by `side`.
+def in_tiles(
+    evaluate: Evaluate, what: Hashable, x1: Float[Array, "N ..."], x2: Float[Array, "M ..."] | None, side: int
+) -> Any:
+    """Every array that `evaluate` returns, `[N, M, ...]`, computed in tiles of at most `side` by `side`.
 
     All tiles have one shape (the inputs are filled up with repeated rows, which are cut off again), so that a single
-    program is compiled. With `x2=None` the results are symmetric to the last bit, the upper triangle being mirrored: kernels
-    by quadrature are not symmetric otherwise.
+    program is compiled; it writes into the results in place. With `x2=None` the results are symmetric to the last bit, the
+    upper triangle being mirrored: kernels by quadrature are not symmetric otherwise.
 
     Args:
-        evaluate: kernels of two sets of inputs, `x2=None` for `x2 = x1`, as a pytree of arrays `[n1, n2]` or
-            `[n1, n2, S, S]`.
+        evaluate: kernels of two sets of inputs, `x2=None` for `x2 = x1`; a function at module level.
+        what: its first argument, such as the network.
         x1: inputs of the rows.
         x2: inputs of the columns; `None` takes those of the rows: then only tiles on and above the diagonal are computed.
         side: largest number of rows and columns of a tile.
     """
     if x2 is None and len(x1) <= side:
-        return jax.tree.map(_mirror, evaluate(x1, None, 0))
-    rows = _split(x1, side)
-    columns = rows if x2 is None else _split(x2, side)
-    tiles: dict[tuple[int, int], Any] = {}
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            if x2 is None and j < i:
-                tiles[i, j] = jax.tree.map(_transpose, tiles[j, i])
-            else:  # away from the diagonal the column lies outside of the tile, where nothing is set
-                diagonal = 0 if i == j else len(column)
-                tile = evaluate(row, column, None if x2 is not None else diagonal)
-                tiles[i, j] = jax.tree.map(_mirror, tile) if x2 is None and i == j else tile
-    joined = [
-        jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *[tiles[i, j] for j in range(len(columns))])
-        for i in range(len(rows))
-    ]  # fmt: skip
-    whole = jax.tree.map(lambda *parts: jnp.concatenate(parts), *joined)
+        return _whole(evaluate, what, x1)
+    rows, columns = _fill(x1, side), None if x2 is None else _fill(x2, side)
+    counts = len(rows), len(rows if columns is None else columns)
+    tile = _tile_shapes(evaluate, what, rows.shape[1:], (rows if columns is None else columns).shape[1:], x1.dtype)
+    results = jax.tree.map(lambda part: _empty(part, counts), tile)
+    for i in range(counts[0]):
+        for j in range(counts[1]):
+            if columns is not None or j >= i:
+                results = _add(evaluate, what, results, rows, columns, jnp.array([i, j]))
     n1, n2 = len(x1), len(x1 if x2 is None else x2)
-    return jax.tree.map(lambda array: array[:n1, :n2], whole)
+    return jax.tree.map(lambda array: array if array.shape[:2] == (n1, n2) else array[:n1, :n2], results)
 
 
-def _split(x: Float[Array, "N ..."], side: int) -> list[Float[Array, "side ..."]]:
+def preferred_side(samples: int, side: int) -> int:
+    """`side`, or less where leaving out the lower half is worth while."""
+    return side if samples <= SMALL else min(side, -(-samples // PARTS))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _whole(evaluate: Evaluate, what: Hashable, x: Array) -> Any:
+    return jax.tree.map(_mirror, evaluate(what, x, None, 0))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+def _add(
+    evaluate: Evaluate,
+    what: Hashable,
+    results: Any,
+    rows: Float[Array, "parts side ..."],
+    columns: Float[Array, "parts side ..."] | None,
+    index: Int[Array, "2"],
+) -> Any:
+    """Write tile `(i, j)`, and where rows and columns are the same inputs its mirror image too."""
+    i, j = index
+    if columns is not None:
+        tile = evaluate(what, rows[i], columns[j], None)
+        return jax.tree.map(lambda whole, part: _write(whole, part, i, j), results, tile)
+    # away from the diagonal a sample's own column lies outside of the tile, where nothing is set
+    tile = evaluate(what, rows[i], rows[j], jnp.where(i == j, 0, rows.shape[1]))
+
+    def write(whole: Array, part: Array) -> Array:
+        part = jnp.where(i == j, _mirror(part), part)
+        return _write(_write(whole, part, i, j), _transpose(part), j, i)
+
+    return jax.tree.map(write, results, tile)
+
+
+def _write(whole: Array, tile: Array, i: Array, j: Array) -> Array:
+    zero = jnp.zeros((), i.dtype)
+    start = (i * tile.shape[0], j * tile.shape[1], *[zero] * (tile.ndim - 2))
+    return jax.lax.dynamic_update_slice(whole, tile, start)
+
+
+@functools.lru_cache(maxsize=64)
+def _tile_shapes(evaluate: Evaluate, what: Hashable, rows: Any, columns: Any, dtype: Any) -> Any:
+    tiles = [jax.ShapeDtypeStruct(shape, dtype) for shape in (rows, columns)]
+    return jax.eval_shape(lambda a, b: evaluate(what, a, b, None), *tiles)
+
+
+def _empty(tile: Any, counts: tuple[int, int]) -> Array:
+    return jnp.empty((counts[0] * tile.shape[0], counts[1] * tile.shape[1], *tile.shape[2:]), tile.dtype)
+
+
+def _fill(x: Float[Array, "N ..."], side: int) -> Float[Array, "parts side ..."]:
     """Parts of equal size, at most `side`; the last one is filled up with the first rows."""
     count = -(-len(x) // side)
     size = -(-len(x) // count)
-    filled = jnp.concatenate([x, x[: count * size - len(x)]])
-    return [filled[start : start + size] for start in range(0, count * size, size)]
+    return jnp.concatenate([x, x[: count * size - len(x)]]).reshape(count, size, *x.shape[1:])
 
 
 def _transpose(tile: Array) -> Array:
@@ -64,7 +112,8 @@ def _transpose(tile: Array) -> Array:
 def _mirror(tile: Array) -> Array:
     """The upper triangle on both sides of the diagonal."""
     if tile.ndim == 2:
-        return jnp.triu(tile) + jnp.triu(tile, 1).T
+        index = jnp.arange(len(tile))
+        return jnp.where(index[:, None] <= index, tile, tile.T)
     n, _, positions, _ = tile.shape
     matrix = _mirror(tile.transpose(0, 2, 1, 3).reshape(n * positions, n * positions))
     return matrix.reshape(n, positions, n, positions).transpose(0, 2, 1, 3)

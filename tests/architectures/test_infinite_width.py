@@ -9,7 +9,7 @@ from architectures.registry import ARCHITECTURES, network
 from ntkng import stax
 from ntkng._neural_tangents import stax as plain
 from ntkng.kernels import analytic
-from ntkng.kernels.analytic import _layerwise, tile_side
+from ntkng.kernels.analytic import _tile, tile_side
 from ntkng.layers.affine_gram import kronecker_gram
 from ntkng.network import Network
 
@@ -33,12 +33,12 @@ def theirs(layer, x1, x2=None):
     )
 
 
-def agree_off_diagonal(found, expected, tolerance=1e-10):
+def agree_off_diagonal(found, expected, tolerance=1e-10, on_diagonal=1e-7):
     """Relative, above the diagonal, and symmetric to the last bit. neural-tangents' ReLU kernels carry 1e-8 on the diagonal
     (see `KernelTape`), and its kernels by quadrature are not symmetric."""
     difference, scale = np.abs(np.asarray(found) - expected), np.abs(expected).max()
     assert np.array_equal(found, found.T)
-    assert np.diagonal(difference).max() < 1e-7 * scale
+    assert np.diagonal(difference).max() < on_diagonal * scale
     assert np.triu(difference, 1).max() < tolerance * scale
 
 
@@ -74,7 +74,6 @@ ACTIVATIONS = {
     "ElementwiseNumerical": lambda s: s.ElementwiseNumerical(jax.nn.softplus, deg=25),
     "Erf": lambda s: s.Erf(),
     "Exp": lambda s: s.Exp(0.7, 0.5),
-    "ExpNormalized": lambda s: s.ExpNormalized(),
     "Gabor": lambda s: s.Gabor(),
     "Gaussian": lambda s: s.Gaussian(),
     "Gelu": lambda s: s.Gelu(),
@@ -84,7 +83,6 @@ ACTIVATIONS = {
     "Monomial": lambda s: s.Monomial(3),
     "Polynomial": lambda s: s.Polynomial([0.2, 1.0, 0.3]),
     "Rbf": lambda s: s.Rbf(0.8),
-    "RectifiedMonomial": lambda s: s.RectifiedMonomial(2),
     "Relu": lambda s: s.Relu(),
     "Sigmoid_like": lambda s: s.Sigmoid_like(),
     "Sign": lambda s: s.Sign(),
@@ -113,9 +111,16 @@ def test_activations(name):
     x = 0.7 * inputs(net)
     expected = theirs(build(plain), x)
     found = analytic(net, x)
-    agree_off_diagonal(found.theta.train, expected)
+    # the kernel of the sign is an arccosine: a rounding error in the cosine becomes its square root, twice
+    agree_off_diagonal(found.theta.train, expected, on_diagonal=1e-3 if name == "Sign" else 1e-7)
     if name == "Sign":  # no gradient passes: only the last layer learns
         assert all(np.abs(layer.theta.train).max() == 0 for layer in found.layers[:-1])
+
+
+@pytest.mark.parametrize(("name", "reason"), [("ExpNormalized", "no function"), ("RectifiedMonomial", "NaN")])
+def test_activations_that_are_refused(name, reason):
+    with pytest.raises(ValueError, match=rf"stax\.{name} is not supported.*{reason}"):
+        getattr(stax, name)()
 
 
 def test_exact_diagonal():
@@ -151,7 +156,7 @@ def test_memory_bound(name):
     memory = 2**24
     side = tile_side(net, jnp.asarray(inputs(net)), False, memory)
     tile = jax.ShapeDtypeStruct((side, *net.input_shape), jnp.float64)
-    compiled = _layerwise.lower(net, tile, tile, None, factors=False).compile()
+    compiled = jax.jit(_tile, static_argnums=0).lower((net, False), tile, tile, None).compile()
     used = compiled.memory_analysis().temp_size_in_bytes
     assert used < memory
     assert used > memory / 30, "the estimate wastes memory"

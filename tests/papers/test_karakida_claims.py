@@ -66,9 +66,9 @@ def steps():
 
     rows = []
     for width in (128, 1024):
-        for factor in karakida_step_size.FACTORS:
-            found = karakida_step_size.losses("BlockDiagonal", factor, width, 6, 0)
-            rows += [{"fisher": "BlockDiagonal", "factor": factor, "width": width, **row} for row in found]
+        for network in range(6):
+            found = karakida_step_size.losses("BlockDiagonal", karakida_step_size.FACTORS, width, network, 0)
+            rows += [{"fisher": "BlockDiagonal", "width": width, "network": network, **row} for row in found]
     return pd.DataFrame(rows)
 
 

@@ -10,7 +10,6 @@ from ntkng.fisher import FISHERS
 from ntkng.testing import check_fisher
 
 
-
 @pytest.mark.slow
 @pytest.mark.parametrize("cls", FISHERS, ids=lambda cls: cls.__name__)
 def test_built_in_approximations_conform(cls):

@@ -160,7 +160,7 @@ def test_inactive_units_and_samples():
     assert cotangents[1, 2] == 0
 
 
-@pytest.mark.parametrize("size", [1, 2, 8, 9, 17, 40])
+@pytest.mark.parametrize("size", [1, 2, 8, 9, 17, 33, 40])
 def test_small_solves(size):
     root = RNG.normal(size=(5, size, size + 3))
     systems, right = jnp.asarray(root @ root.transpose(0, 2, 1)), jnp.asarray(RNG.normal(size=(5, size, 3)))
