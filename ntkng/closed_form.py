@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.fisher.base import Fisher
-from ntkng.fisher.preconditioned import PreconditionedKernel, stability
+from ntkng.fisher.preconditioned import PreconditionedKernel, fastest_step, stability
 from ntkng.kernels import Kernels, analytic
 from ntkng.precision import in_float64
 from ntkng.problem import Problem
@@ -73,13 +73,14 @@ def closed_form(
         )
     check_kernels(problem, kernels)
     times = step_times(steps, flow)
-    if not flow:
-        step_size = fisher.optimal_step(kernels) if step_size is None else step_size
+    if not flow and step_size is not None:
         positive("step_size", step_size)
     start, start_test = _initial(problem, initial)
     preconditioned = fisher.kernel(kernels)
     values, vectors = jnp.linalg.eigh(preconditioned.train)
     eta = None if flow else step_size
+    if not flow and step_size is None:
+        eta = fastest_step(fisher.predicted_alpha(kernels), np.asarray(values))
     train, test = propagate(preconditioned, values, vectors, start - problem.y, times, eta)
     return Trajectory(
         times=times,

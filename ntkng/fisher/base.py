@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from ntkng.conditioning import Conditioning
 from ntkng.fisher.dense import DenseLayer
-from ntkng.fisher.preconditioned import PreconditionedKernel
+from ntkng.fisher.preconditioned import PreconditionedKernel, fastest_step
 from ntkng.kernels.kernels import Kernels
 from ntkng.kernels.units import UnitSampling
 from ntkng.layers.record import LayerRecord
@@ -139,11 +139,8 @@ class Fisher(abc.ABC):
         alpha = self.predicted_alpha(kernels)
         if alpha is not None:
             self.check(kernels)
-            return 1 / alpha
-        values = np.asarray(self.kernel(kernels).eigenvalues())
-        if values[-1] <= 0:
-            raise ValueError(f"no step size converges: the largest eigenvalue of K is {values[-1]:.3g}, expected > 0")
-        return float(2 / (max(values[0], 0.0) + values[-1]))
+            return fastest_step(alpha, None)
+        return fastest_step(None, np.asarray(self.kernel(kernels).eigenvalues()))
 
     # -- parameter space ---------------------------------------------------------------------------------------------
 

@@ -93,3 +93,17 @@ def stability(values: Float[np.ndarray, "n"], step_size: float | None) -> Stabil
         remedy = f"step size {step_size:.4g} is not below 2/k_max = {2 / largest:.4g}: reduce it"
         return Stability("diverges", radius, smallest, largest, step_size, remedy)
     return Stability("converges", radius, smallest, largest, step_size)
+
+
+def fastest_step(alpha: float | None, values: Float[np.ndarray, "n"] | None) -> float:
+    """`1/alpha` where `K = alpha I`, else `2/(k_min + k_max)` of the ascending eigenvalues of `K`.
+
+    Raises:
+        ValueError: no positive eigenvalue.
+    """
+    if alpha is not None:
+        return 1 / alpha
+    assert values is not None
+    if values[-1] <= 0:
+        raise ValueError(f"no step size converges: the largest eigenvalue of K is {values[-1]:.3g}, expected > 0")
+    return float(2 / (max(float(values[0]), 0.0) + float(values[-1])))
