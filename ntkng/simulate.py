@@ -97,6 +97,11 @@ def simulate(
         check_start(problem, fisher, problem.network.init(keys[0], dtype), first)
         results = _each_seed(run, problem.network, fisher, keys, dtype, data, step_size)
     train, test, displacement, observed = results
+    if fisher.is_matrix_free and not np.isfinite(np.asarray(train)).all():
+        raise ValueError(
+            f"{fisher.name}: conjugate gradients missed their tolerance, or training diverged; allow more iterations, use "
+            "damping > 0 or a smaller step size, or solver=None, which says how well the system is conditioned"
+        )
     return Trajectory(
         times=jnp.arange(steps + 1.0),
         train=train,
@@ -145,6 +150,8 @@ def check_start(problem: Problem, fisher: Fisher, parameters: Parameters, chosen
     """Refuse to train where the first solve is singular: the error names the layer instead of NaN everywhere."""
     from ntkng.kernels import empirical
 
+    if fisher.is_matrix_free:  # solutions say themselves whether they are any
+        return
     dtype = jax.tree.leaves(parameters)[0].dtype
     x, y = jnp.asarray(problem.x[chosen], dtype), jnp.asarray(problem.y[chosen], dtype)
     kernels = empirical(problem.network, parameters, x, factors=fisher.needs_factors)

@@ -1,6 +1,7 @@
 """Fisher approximations: one file each, listed once in `FISHERS`."""
 
 from ntkng.fisher.base import Fisher as Fisher
+from ntkng.fisher.conjugate_gradients import ConjugateGradients as ConjugateGradients
 from ntkng.fisher.dense import DenseLayer as DenseLayer
 from ntkng.fisher.empirical_fisher import EmpiricalFisher as EmpiricalFisher
 from ntkng.fisher.gradient_descent import GradientDescent as GradientDescent

@@ -66,6 +66,11 @@ class Fisher(abc.ABC):
         """Whether the damping is other than exactly 0."""
         return not (isinstance(self.damping, (int, float)) and self.damping == 0)
 
+    @property
+    def is_matrix_free(self) -> bool:
+        """Whether parameter steps form no Gram over all samples and outputs, so that none is inspected either."""
+        return False
+
     def unit_sampling(self) -> UnitSampling | None:
         """How infinitely wide layers' units are to be sampled; `None` for approximations that need Grams only."""
         return None

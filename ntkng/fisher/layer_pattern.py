@@ -24,17 +24,29 @@ from jaxtyping import Array, Float
 from ntkng.conditioning import Conditioning, inspect
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.combine import combine
+from ntkng.fisher.conjugate_gradients import ConjugateGradients, layer_product
 from ntkng.fisher.dense import DenseLayer
+from ntkng.fisher.patterns import TINY, cliques, coupled_system, isotropic_coefficients, pattern_alpha
 from ntkng.fisher.solves import solve
 from ntkng.kernels.kernels import Kernels, sum_
 from ntkng.layers.record import LayerRecord
 
-TINY = 1e-9  # entries of T^{-1} 1 are ratios of small integers
-
 
 @dataclasses.dataclass(frozen=True)
 class LayerPattern(Fisher):
-    """Base of the patterns; a subclass gives `pattern(depth)`."""
+    """Base of the patterns; a subclass gives `pattern(depth)`.
+
+    Attributes:
+        solver: of parameter steps: `None` factorises Grams (Cholesky), `ConjugateGradients()` forms none, for definite groups
+            of layers (exact, block-diagonal) and undamped nonsingular patterns. Preconditioned kernels are factorised always.
+    """
+
+    solver: ConjugateGradients | None = dataclasses.field(default=None, kw_only=True)
+
+    @property
+    def is_matrix_free(self) -> bool:
+        """Whether parameter steps form no Gram."""
+        return self.solver is not None
 
     @abc.abstractmethod
     def pattern(self, depth: int) -> Float[np.ndarray, "L L"]:
@@ -95,12 +107,39 @@ class LayerPattern(Fisher):
         self, kernels: Kernels, records: Sequence[LayerRecord], residual: Float[Array, "N C"]
     ) -> tuple[Any, ...]:
         """`D_l = sum_c (V_l r)[c] delta_l[c]`."""
-        right = residual.reshape(-1, 1).astype(kernels.layers[0].theta.train.dtype)
-        duals = self.duals(kernels, right)
+        dtype = kernels.layers[0].theta.train.dtype
+        if self.solver is None:
+            duals = self.duals(kernels, residual.reshape(-1, 1).astype(dtype))
+        else:
+            duals = self._without_matrices(self.solver, [record.astype(dtype) for record in records], residual)
         return tuple(
             combine(record, jnp.zeros_like(residual) if dual is None else dual)
             for record, dual in zip(records, duals, strict=True)
         )
+
+    def _without_matrices(
+        self, solver: ConjugateGradients, records: Sequence[LayerRecord], residual: Array
+    ) -> list[Array | None]:
+        pattern = self.pattern(len(records))
+        right = residual.reshape(-1).astype(records[0].deltas.dtype)
+        groups = cliques(pattern)
+        coefficients = None if groups is not None or self.is_damped else isotropic_coefficients(pattern)
+        if groups is None and coefficients is None:
+            raise ValueError(
+                f"conjugate gradients need definite systems, which damped or singular {self.name} does not have; use "
+                "solver=None"
+            )
+        duals: list[Array | None] = [None] * len(records)
+        if groups is None:  # undamped: every layer alone, with its weight
+            assert coefficients is not None
+            for i in (int(index) for index in np.flatnonzero(np.abs(coefficients) > TINY)):
+                duals[i] = coefficients[i] * solver.solve(layer_product([records[i]], 0.0), right)
+            return duals
+        for group in groups:
+            dual = solver.solve(layer_product([records[i] for i in group], len(residual) * self.damping), right)
+            for i in group:
+                duals[i] = dual
+        return duals
 
     def dense(self, layers: Sequence[DenseLayer], samples: int) -> Float[np.ndarray, "P P"]:
         """`J^T J / N` with the blocks outside of the pattern set to 0, plus `rho I`."""
@@ -170,40 +209,6 @@ class CustomPattern(LayerPattern):
         if depth != len(self.blocks):
             raise ValueError(f"the pattern is for {len(self.blocks)} layers, got a network with {depth}")
         return np.asarray(self.blocks)
-
-
-# -- the mathematics of patterns -------------------------------------------------------------------------------------
-
-
-def pattern_alpha(pattern: Float[np.ndarray, "L L"]) -> float | None:
-    """`1^T T^+ 1`, or `None` where `T c = 1` has no solution and nothing converges as the damping vanishes."""
-    ones = np.ones(len(pattern))
-    solution = np.linalg.pinv(pattern, rcond=TINY, hermitian=True) @ ones
-    return round(float(ones @ solution), 12) if np.allclose(pattern @ solution, ones, atol=TINY) else None
-
-
-def isotropic_coefficients(pattern: Float[np.ndarray, "L L"]) -> Float[np.ndarray, "L"] | None:
-    """`c = T^{-1} 1`, or `None` for a singular `T`."""
-    if np.linalg.matrix_rank(pattern, tol=TINY) < len(pattern):
-        return None
-    return np.linalg.solve(pattern, np.ones(len(pattern)))
-
-
-def cliques(pattern: Float[np.ndarray, "L L"]) -> list[tuple[int, ...]] | None:
-    """The groups of layers when the pattern couples whole groups only (exact, block-diagonal), else `None`."""
-    groups = {tuple(int(i) for i in np.flatnonzero(row)) for row in pattern}
-    disjoint = sum(len(group) for group in groups) == len(pattern)
-    return sorted(groups) if disjoint else None
-
-
-def coupled_system(pattern: np.ndarray, thetas: Sequence[np.ndarray], shift: np.ndarray) -> np.ndarray:
-    """`R^T (T kron I) R + N rho I` with `D = R R^T`: symmetric, with the spectrum of `(T kron I) D + N rho I`."""
-    roots = []
-    for theta in thetas:
-        values, vectors = np.linalg.eigh(theta)
-        roots.append(vectors * np.sqrt(np.maximum(values, 0)))
-    rows = [[pattern[i, j] * a.T @ b + (i == j) * shift for j, b in enumerate(roots)] for i, a in enumerate(roots)]
-    return np.block(rows)
 
 
 def _solve_cliques(groups: Any, thetas: Any, shift: Any, right: Array) -> list[Array | None]:

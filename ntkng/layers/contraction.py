@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkng.layers import affine, affine_gram, generic
@@ -37,3 +38,11 @@ def pullback(record: LayerRecord, cotangents: Float[Array, "N *S M"]) -> Any:
     """Gradient by the layer's parameters of `sum(cotangents * u_l)`: `J_l^T v` for `cotangents = sum_c v[c] delta[c]`."""
     _, vjp = jax.vjp(lambda parameters: record.tag.apply_fn(parameters, record.inputs), record.parameters)
     return vjp(cotangents)[0]
+
+
+def pushforward(record: LayerRecord, gradient: Any) -> Float[Array, "N C"]:
+    """`J_l g`: the change of the outputs, to first order, when the layer's parameters change by `gradient`."""
+    _, tangent = jax.jvp(
+        lambda parameters: record.tag.apply_fn(parameters, record.inputs), (record.parameters,), (gradient,)
+    )
+    return jnp.einsum("nc...,n...->nc", record.deltas, tangent, precision="highest")

@@ -32,8 +32,11 @@ class LayerRecord:
     tag: Tag = dataclasses.field(metadata={"static": True})
 
     def astype(self, dtype: Any) -> LayerRecord:
-        """Inputs and backward signals in another precision; the parameters stay."""
-        return dataclasses.replace(self, inputs=self.inputs.astype(dtype), deltas=self.deltas.astype(dtype))
+        """Inputs and backward signals in another precision, and with them the parameters."""
+        parameters = jax.tree.map(lambda leaf: leaf.astype(dtype), self.parameters)
+        return dataclasses.replace(
+            self, parameters=parameters, inputs=self.inputs.astype(dtype), deltas=self.deltas.astype(dtype)
+        )
 
     @property
     def samples(self) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ntkng
-from ntkng.fisher.layer_pattern import pattern_alpha
+from ntkng.fisher.patterns import pattern_alpha
 
 RNG = np.random.default_rng(5)
 X, X_TEST = RNG.normal(size=(6, 20)), RNG.normal(size=(3, 20))
