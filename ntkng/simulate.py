@@ -11,7 +11,7 @@ each step sees its batch alone, and the functions are recorded on all inputs.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ntkng.devices import spread
 from ntkng.fisher.base import Fisher
 from ntkng.kernels.empirical import from_records
 from ntkng.layers import LayerRecord, pullback
@@ -49,6 +50,7 @@ def simulate(
     dtype: Any = jnp.float64,
     solve_dtype: Any = jnp.float64,
     observe: Observer | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Trajectory:
     """Train finite networks and record their functions.
 
@@ -67,13 +69,15 @@ def simulate(
         solve_dtype: of Grams and solves; float64 with a float32 network is a good fast mode.
         observe: a function `(network, parameters, x) -> {name: array}`, called at every time; its results are in
             `Trajectory.observed`.
+        devices: spread the training inputs over these, evenly (forward and backward passes and the rows of Grams are
+            shared, solves are not); `None` runs on the default device.
 
     Returns:
         A `Trajectory` with leading axis `seeds`.
 
     Raises:
         ValueError: a step size that is not positive, batches that do not fit, and, undamped, kernels at initialisation
-            that are singular (the message names the layer).
+            that are singular (the message names the layer); a number of inputs that is not a multiple of that of `devices`.
     """
     positive("step_size", step_size)
     if batches is not None:
@@ -82,6 +86,7 @@ def simulate(
     steps = 10 if steps is None else steps if steps == 0 else positive_integer("steps", steps)
     seeds = positive_integer("seeds", seeds)
     data = [None if a is None else jnp.asarray(a, dtype) for a in (problem.x, problem.y, problem.x_test)]
+    data = data if devices is None else spread(devices, *data)
     chosen = None if batches is None else jnp.asarray(batches)
     static = {"steps": steps, "solve_dtype": jnp.dtype(solve_dtype), "observe": observe, "loss": problem.loss}
     run = functools.partial(_train, problem.network, batches=chosen, **static)
