@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -18,7 +19,8 @@ SOURCE = "Karakida and Osawa 2020"
 APPROXIMATIONS: tuple[Fisher, ...] = (Exact(), BlockDiagonal(), BlockTriDiagonal(), KFAC())
 TEST_SAMPLES = 200
 DIGITS = (3, 8)
-PROBLEMS = ("synthetic", "digits", "digits, not centred")
+PIXEL = 16  # largest value of a pixel, which `load` brings to 1
+PROBLEMS = ("synthetic", "digits", "raw digits")
 
 
 @functools.cache
@@ -27,8 +29,9 @@ def split(name: str, samples: int, seed: int) -> Split:
 
     Args:
         name: `"synthetic"`: Gaussian inputs of 784 dimensions with a half linear, half quadratic teacher; `"digits"`: 3
-            against 8, the mean image of all digits subtracted; `"digits, not centred"`: without that, so that the input
-            Gram `A_0` has a condition number of about 1e5 at N = 40 (K-FAC inverts it). All inputs have norm `sqrt(M_0)`.
+            against 8, the mean image of all digits subtracted; `"raw digits"`: the pixels from 0 to 16 as they are, so
+            that the input Gram `A_0` has a condition number of about 1e5 at N = 40 (K-FAC inverts it). The inputs of the
+            others have norm `sqrt(M_0)`.
         samples: N; undamped K-FAC without bias needs N <= 40 or so on the digits.
         seed: of the draw.
     """
@@ -37,8 +40,10 @@ def split(name: str, samples: int, seed: int) -> Split:
     if name not in PROBLEMS:
         raise ValueError(f"unknown problem {name!r}; choose from {PROBLEMS}")
     data = load("digits")
-    data = data.centred() if name == "digits" else data
-    return data.split(samples, TEST_SAMPLES, classes=DIGITS, seed=seed)
+    if name == "raw digits":
+        data = dataclasses.replace(data, inputs=PIXEL * data.inputs)
+        return data.split(samples, TEST_SAMPLES, classes=DIGITS, seed=seed, radius=None)
+    return data.centred().split(samples, TEST_SAMPLES, classes=DIGITS, seed=seed)
 
 
 @functools.cache
