@@ -21,6 +21,7 @@ from ntkng.testing.rates import assert_same_rate as assert_same_rate
 from ntkng.testing.rates import rate_report as rate_report
 from ntkng.testing.slopes import assert_width_slope as assert_width_slope
 from ntkng.testing.slopes import slope_report as slope_report
+from ntkng.testing.small_problem import small_problem as small_problem
 from ntkng.testing.trajectories import KINKED as KINKED
 from ntkng.testing.trajectories import SMOOTH as SMOOTH
 from ntkng.testing.trajectories import assert_trajectories_match as assert_trajectories_match

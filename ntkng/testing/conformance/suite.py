@@ -121,7 +121,7 @@ def parametrize_with_checks(
         def test_conformance(subject, check):
             check()
 
-    Slow checks carry the marker `ntkng_slow` (see `ntkng.testing.plugin`); declared failures are strict `xfail`.
+    Slow checks carry the marker `ntkng_slow` (see `pytest_ntkng`); declared failures are strict `xfail`.
     """
     import pytest  # only where tests run
 

@@ -1,7 +1,8 @@
 """pytest plugin: fixtures for small problems, kernels of both kinds and width sweeps; markers for slow and GPU checks.
 
-Loaded by its entry point wherever ntkng is installed. It imports nothing heavy: JAX comes with the first fixture or test that
-needs it. All names are prefixed, so that a project's own fixtures and markers stay as they are.
+Loaded by its entry point wherever ntkng is installed; it is a module of its own, outside of the package, because importing the
+package imports JAX. JAX comes with the first fixture or test that needs it, so that projects which do not use the plugin do not
+pay for it. All names are prefixed: a project's own fixtures and markers stay as they are.
 
 - `pytest --ntkng-seeds K`: networks at the largest width of statistical checks (default 32; narrower ones get more).
 - `pytest --ntkng-slow`: run the tests marked `ntkng_slow`, which are skipped otherwise.
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ntkng.testing import WidthSweep
 
 SEEDS = 32
-SAMPLES, TESTS, INPUTS, OUTPUTS, DEPTH, WIDTH = 4, 16, 8, 2, 3, 64
+WIDTH = 64
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,23 +76,10 @@ def ntkng_seeds(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def ntkng_problem_of_width() -> Callable[[int], Problem]:
-    """`width -> Problem`: 4 training and 16 test inputs, a three-layer erf network with biases and 2 outputs."""
-    import functools
+    """`width -> Problem`: `ntkng.testing.small_problem`, a three-layer erf network with biases and 2 outputs."""
+    from ntkng.testing import small_problem
 
-    import numpy as np
-
-    import ntkng
-
-    rng = np.random.default_rng(0)
-    x, x_test = (rng.normal(size=(n, INPUTS)) for n in (SAMPLES, TESTS))
-    y, y_test = (rng.normal(size=(n, OUTPUTS)) for n in (SAMPLES, TESTS))
-
-    @functools.cache  # one network a width, so that compiled programs are shared by all tests
-    def problem(width: int) -> Problem:
-        network = ntkng.mlp(INPUTS, OUTPUTS, width=width, depth=DEPTH, activation="erf", sigma_w=1.5, sigma_b=0.5)
-        return ntkng.Problem(network, x, y, x_test, y_test)
-
-    return problem
+    return small_problem
 
 
 @pytest.fixture(scope="session")
