@@ -8,12 +8,14 @@ is claimed too, to first order: with `d` the derivative of the prediction by tha
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from analyses.planted import Belief, altered
 from analyses.seeds import mean_with_interval
 from ntkng.closed_form import closed_form
 from ntkng.compare import compare
@@ -34,14 +36,22 @@ class Theory:
         scale: factor on `K`, and so on `alpha`; 1.05 is `alpha` off by 5 %.
         has_samples: whether damping `rho` appears as `N rho` beside the Grams; `False` is `rho` in its place.
         dropped: index of a layer that is left out of the sum over layers.
+        layers: other layer kernels in the place of the right ones.
+        believes: another `(K, K')` from given kernels (see `analyses.planted`).
+        path: another closed form of the trajectory, with the arguments of `ntkng.closed_form`.
     """
 
     scale: float = 1.0
     has_samples: bool = True
     dropped: int | None = None
+    layers: Callable[[Kernels], Kernels] | None = None
+    believes: Belief | None = None
+    path: Callable[..., Trajectory] = closed_form
 
     def kernels(self, kernels: Kernels) -> Kernels:
         """The layer kernels that enter the prediction."""
+        if self.layers is not None:
+            kernels = self.layers(kernels)
         if self.dropped is None:
             return kernels
         layers = kernels.layers[: self.dropped] + kernels.layers[self.dropped + 1 :]
@@ -49,9 +59,23 @@ class Theory:
 
     def fisher(self, fisher: Fisher, samples: int) -> Fisher:
         """The approximation as the prediction sees it."""
-        if self.has_samples or not fisher.is_damped:
-            return fisher
-        return dataclasses.replace(fisher, damping=fisher.damping / samples)
+        if not self.has_samples and fisher.is_damped:
+            fisher = dataclasses.replace(fisher, damping=fisher.damping / samples)
+        return fisher if self.believes is None else altered(fisher, believes=self.believes)
+
+    def predict(
+        self, setting: Problem, fisher: Fisher, kernels: Kernels, simulated: Trajectory, factor: float = 1.0
+    ) -> Trajectory:
+        """The trajectory that the theory gives for a simulation, from its `f_0`, with `factor K` in place of `K`."""
+        assert simulated.step_size is not None
+        return self.path(
+            setting,
+            self.fisher(fisher, setting.samples),
+            self.kernels(kernels),
+            step_size=factor * self.scale * simulated.step_size,
+            steps=len(np.asarray(simulated.times)) - 1,
+            initial=initial(simulated),
+        )
 
 
 RIGHT = Theory()
@@ -84,17 +108,7 @@ def hold_against(simulated: Trajectory, predict: Callable[[float], Trajectory]) 
 
 def hold(setting: Problem, fisher: Fisher, kernels: Kernels, simulated: Trajectory, theory: Theory) -> Comparison:
     """A simulation against the closed form that the theory gives."""
-    believed, layers = theory.fisher(fisher, setting.samples), theory.kernels(kernels)
-    assert simulated.step_size is not None
-    eta = theory.scale * simulated.step_size
-    steps = len(np.asarray(simulated.times)) - 1
-
-    def predict(factor: float) -> Trajectory:
-        return closed_form(
-            setting, believed, layers, step_size=factor * eta, steps=steps, initial=initial(simulated)
-        )  # fmt: skip
-
-    return hold_against(simulated, predict)
+    return hold_against(simulated, functools.partial(theory.predict, setting, fisher, kernels, simulated))
 
 
 def initial(simulated: Trajectory) -> Any:

@@ -62,6 +62,23 @@ def limit(samples: Samples, powers: tuple[float, ...]) -> Coefficients:
     return coefficient(samples, design, 0, 1 / widths)
 
 
+def ratio(numerators: Samples, denominators: Samples, powers: tuple[float, ...]) -> Coefficients:
+    """The limit of `E numerator / E denominator`, `theta = a_0 / b_0` of the two fits.
+
+    Its variance is that of `numerator - theta denominator` over `b_0^2`: what the two have in common cancels, so that a
+    numerator which *is* `theta` times the denominator, network by network, leaves no uncertainty.
+
+    Raises:
+        ValueError: as `limit`; a limit of the denominators that is not positive.
+    """
+    top, bottom = limit(numerators, powers), limit(denominators, powers)
+    if not (bottom.value > 0).all():
+        raise ValueError("the scale has no positive limit of infinite width; use more networks, or larger widths")
+    value = top.value / bottom.value
+    rest = limit({width: numerators[width] - value * denominators[width] for width in numerators}, powers)
+    return Coefficients(value, rest.standard_error / bottom.value, rest.degrees)
+
+
 def exponent(samples: Samples, correction: float | None) -> Coefficients:
     """The exponent `s` of `E log z = log c + s log M + b M^{-correction}`; `correction=None` leaves out the last term.
 

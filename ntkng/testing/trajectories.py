@@ -1,13 +1,13 @@
 r"""A simulation against the infinite-width prediction, as a test with a stated false-alarm rate.
 
 At a finite width the two differ, by `O(1/sqrt(M))` in a single network and by `O(1/M)` (smooth activations; `O(1/sqrt(M))`
-with a kink) on average over networks. What the theory says exactly is the limit. Measured per network and step is the
+with a kink) on average over networks. What the theory says exactly is the limit. Measured per step is the
 relative error of the predicted change of the function,
 
-    gamma_t = <f_t - p_t, p_t - p_0> / E |p_t - p_0|^2,      p: the prediction, p_0 = f_0,
+    gamma_t = E <f_t - p_t, p_t - p_0> / E |p_t - p_0|^2,      p: the prediction, p_0 = f_0,
 
-on the training and on the test inputs. `gamma_t = 0.05` says that the function moved 5 % further than predicted; an `alpha`
-that is 5 % too small does exactly that in the first step. Its expectation is extrapolated to infinite width
+over networks, on the training and on the test inputs. `gamma_t = 0.05` says that the function moved 5 % further than predicted; an `alpha`
+that is 5 % too small does exactly that in the first step. It is extrapolated to infinite width
 (`ntkng.testing.fit`) and tested against 0 with two-sided t tests over networks, Bonferroni over steps and input sets.
 
 Widths are needed for that: with a single width only a bound can be checked, and a bound is a choice.
@@ -25,7 +25,7 @@ from ntkng.report import Claim, Report
 from ntkng.testing.causes import likely_cause
 from ntkng.testing.decision import FALSE_ALARM, POWER, equality_claims
 from ntkng.testing.failure import require
-from ntkng.testing.fit import limit
+from ntkng.testing.fit import Coefficients, ratio
 from ntkng.trajectory import Trajectory
 
 KINKED: tuple[float, ...] = (0.5, 1.0)  # powers of 1/M for activations with a kink; valid for smooth ones too
@@ -108,11 +108,10 @@ def trajectory_report(
     if diverged is not None:
         return Report(title, (diverged,))
     sets = ["train"] + (["test"] if first.test is not None else [])
-    errors = {on: relative_errors(simulated, predicted, on) for on in sets}
     steps = np.asarray(first.times)[1:]
     claims: list[Claim] = []
     for on, wanted in zip(sets, (effect, test_effect), strict=False):
-        found = limit(errors[on], powers)
+        found = relative_errors(simulated, predicted, on, powers)
         statements = [
             f"relative error of the change on {on} inputs at step {t:g}, limit of infinite width" for t in steps
         ]
@@ -125,14 +124,17 @@ def trajectory_report(
     return Report(title, tuple(claims), {"networks": {width: len(s.train) for width, s in simulated.items()}})
 
 
-def relative_errors(simulated: Trajectories, predicted: Trajectories, on: str) -> dict[int, Float[np.ndarray, "S T"]]:
-    """`gamma_t` of every network, `[S, T - 1]` by width; the step 0, where it is 0, is left out."""
+def relative_errors(
+    simulated: Trajectories, predicted: Trajectories, on: str, powers: tuple[float, ...]
+) -> Coefficients:
+    """`gamma_t` in the limit of infinite width; the step 0, where it is 0, is left out."""
     widths = check_widths(simulated, predicted)
     parts = {width: _parts(simulated[width], predicted[width], on) for width in widths}
     scale = parts[widths[-1]][1].mean(axis=0)  # one scale for all widths keeps the expansion in 1/M
     if not (scale > 0).all():
         raise ValueError(f"the prediction does not move on the {on} inputs, so that it has no relative error; check y")
-    return {width: product / scale for width, (product, _) in parts.items()}
+    products, squares = ({width: part[i] / scale for width, part in parts.items()} for i in (0, 1))
+    return ratio(products, squares, powers)
 
 
 def check_widths(simulated: Mapping[int, object], predicted: Mapping[int, object]) -> list[int]:

@@ -59,6 +59,7 @@ def width_sweep(
     steps: int = 3,
     key: Any = 0,
     observe: Any = None,
+    train: Callable[..., Trajectory] = simulate,
 ) -> WidthSweep:
     """Train finite networks of several widths, and predict each of them at infinite width.
 
@@ -71,6 +72,7 @@ def width_sweep(
         steps: number of steps.
         key: typed random key or integer; each width draws from its own.
         observe: as in `simulate`, such as `ntkng.testing.observe_ntk`.
+        train: what trains the networks, with the arguments and result of `ntkng.simulate`: an optimiser of your own, say.
     """
     simulated, predicted = {}, {}
     for index, width in enumerate(sorted(widths)):
@@ -78,7 +80,7 @@ def width_sweep(
         kernels = analytic(own.network, own.x, own.x_test, units=fisher.unit_sampling())
         eta = relative_step * fisher.optimal_step(kernels)
         count = seeds_at(width, widths, seeds)
-        run = simulate(
+        run = train(
             own,
             fisher,
             jax.random.fold_in(as_key(key), index),

@@ -10,7 +10,7 @@ START = "import sys, pytest; code = pytest.main(['--markers', '-q']); print('JAX
 USES = """
 import ntkng
 import pytest
-from ntkng.testing import SMOOTH, assert_kernels_match, assert_trajectories_match, parametrize_with_checks
+from ntkng.testing import assert_kernels_match, parametrize_with_checks
 
 def test_seeds(ntkng_seeds):
     assert ntkng_seeds == 5
@@ -21,12 +21,6 @@ def test_fixtures(ntkng_problem, ntkng_problem_of_width, ntkng_analytic, ntkng_e
     assert_kernels_match(ntkng_analytic, ntkng_analytic)
     with pytest.raises(ValueError):
         assert_kernels_match(ntkng_analytic, ntkng.analytic(ntkng_problem.network, ntkng_problem.x[:2]))
-
-def test_sweep(ntkng_width_sweep):
-    sweep = ntkng_width_sweep(ntkng.Exact(), widths=(16, 32, 64), steps=1)
-    assert ntkng_width_sweep(ntkng.Exact(), widths=(16, 32, 64), steps=1) is sweep
-    assert [len(sweep.simulated[width].train) for width in (16, 32, 64)] == [20, 10, 5]
-    assert_trajectories_match(sweep.simulated, sweep.predicted, powers=SMOOTH, effect=None, test_effect=None)
 
 network = ntkng.mlp(3, width=8, depth=2)
 
@@ -42,6 +36,16 @@ def test_slow():
 def test_gpu():
     import jax
     assert jax.default_backend() != "cpu"
+"""
+SWEEPS = """
+import ntkng
+from ntkng.testing import SMOOTH, assert_trajectories_match
+
+def test_sweep(ntkng_width_sweep):
+    sweep = ntkng_width_sweep(ntkng.Exact(), widths=(16, 32, 64), steps=1)
+    assert ntkng_width_sweep(ntkng.Exact(), widths=(16, 32, 64), steps=1) is sweep
+    assert [len(sweep.simulated[width].train) for width in (16, 32, 64)] == [20, 10, 5]
+    assert_trajectories_match(sweep.simulated, sweep.predicted, powers=SMOOTH, effect=None, test_effect=None)
 """
 
 
@@ -79,3 +83,9 @@ def test_slow_tests_run_when_asked_for(tmp_path):
     (tmp_path / "test_mine.py").write_text("import pytest\n@pytest.mark.ntkng_slow\ndef test_slow():\n    pass\n")
     assert "1 skipped" in python(tmp_path, "-m", "pytest", "-q").stdout
     assert "1 passed" in python(tmp_path, "-m", "pytest", "-q", "--ntkng-slow").stdout
+
+
+@pytest.mark.slow
+def test_width_sweeps(tmp_path):
+    (tmp_path / "test_mine.py").write_text(SWEEPS)
+    assert "1 passed" in python(tmp_path, "-m", "pytest", "-q", "--ntkng-seeds", "5").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from ntkng.simulate import simulate
 from ntkng.testing.causes import likely_cause
 from ntkng.testing.conformance.cases import Case, dampings, error
 from ntkng.testing.conformance.oracle import flatten, oracle, oracle_at, unflatten
+from ntkng.trajectory import Trajectory
 
 BOUND = 1e-8  # solves with condition numbers of up to 1e5, squared by the normal equations of the dense side
 TRAINING_STEPS = 3
@@ -56,16 +58,18 @@ def step_moves_function(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
     return Report("parameter step moves the function as the kernel says", tuple(claims))
 
 
-def dense_training(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
-    """`simulate` is the dense algorithm, step by step: curvature and Jacobians are renewed at every step."""
+def dense_training(
+    fisher: Fisher, cases: tuple[Case, ...], train: Callable[..., Trajectory] = simulate
+) -> Report:
+    """`train` is the dense algorithm, step by step: curvature and Jacobians are renewed at every step."""
     claims = []
     for case in cases:
         for own in dampings(fisher):
             kernel = own.kernel(case.finite(own))
             eta = 0.3 / float(np.abs(np.asarray(kernel.eigenvalues())).max())
-            run = simulate(case.problem, own, step_size=eta, steps=TRAINING_STEPS, parameters=case.parameters)
-            train, test = train_densely(case, own, eta)
-            for name, value, expected in (("f(x)", run.train, train), ("f(x')", run.test, test)):
+            run = train(case.problem, own, step_size=eta, steps=TRAINING_STEPS, parameters=case.parameters)
+            dense, dense_test = train_densely(case, own, eta)
+            for name, value, expected in (("f(x)", run.train, dense), ("f(x')", run.test, dense_test)):
                 moved = np.asarray(value)[0] - expected[0], expected - expected[0]
                 claims.append(_claim(f"{name}, {_at(case, own)}", moved[0], moved[1], case, 100 * BOUND))
     return Report(f"{TRAINING_STEPS} steps of training against the dense oracle", tuple(claims))

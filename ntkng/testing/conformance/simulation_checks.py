@@ -9,6 +9,7 @@ nothing random in it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -24,21 +25,24 @@ from ntkng.testing.causes import likely_cause
 from ntkng.testing.conformance.cases import Case, dampings
 from ntkng.testing.trajectories import KINKED, SMOOTH, trajectory_report
 from ntkng.testing.width_sweep import width_sweep
+from ntkng.trajectory import Trajectory
 
 SCALE = 1e-4
 STEPS = 3
 BOUND = 1e-5
 
 
-def small_residual(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
-    """Training over a vanishing distance follows the closed form of the network's own kernels."""
+def small_residual(
+    fisher: Fisher, cases: tuple[Case, ...], predict: Callable[..., Trajectory] = closed_form
+) -> Report:
+    """Training over a vanishing distance follows the closed form `predict` of the network's own kernels."""
     claims = []
     for case in cases:
         for own in dampings(fisher):
             kernels = case.finite(own)
             values = np.abs(np.asarray(own.kernel(kernels).eigenvalues()))
             eta = 0.5 / float(values.max())
-            coarse, fine = (_deviation(case, own, kernels, eta, scale) for scale in (SCALE, SCALE / 10))
+            coarse, fine = (_deviation(case, own, kernels, eta, scale, predict) for scale in (SCALE, SCALE / 10))
             for on in ("train", "test"):
                 (error, change), (finer, _) = coarse[on], fine[on]
                 rest = (10 * finer - error) / 9
@@ -55,7 +59,9 @@ def small_residual(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
     return Report("training over a vanishing distance against the closed form", tuple(claims))
 
 
-def _deviation(case: Case, fisher: Fisher, kernels, eta: float, scale: float) -> dict[str, tuple[Float, Float]]:
+def _deviation(
+    case: Case, fisher: Fisher, kernels, eta: float, scale: float, predict: Callable[..., Trajectory]
+) -> dict[str, tuple[Float, Float]]:
     """`(f - p, p - p_0)` on both input sets, in units of the distance."""
     problem = case.problem
     with jax.enable_x64(True):
@@ -63,7 +69,7 @@ def _deviation(case: Case, fisher: Fisher, kernels, eta: float, scale: float) ->
     moved = Problem(problem.network, problem.x, start + scale * problem.y, problem.x_test, problem.y_test)
     run = simulate(moved, fisher, step_size=eta, steps=STEPS, parameters=case.parameters)
     initial = np.asarray(run.train)[0, 0], np.asarray(run.test)[0, 0]
-    predicted = closed_form(moved, fisher, kernels, step_size=eta, steps=STEPS, initial=initial)
+    predicted = predict(moved, fisher, kernels, step_size=eta, steps=STEPS, initial=initial)
     found = {}
     for on in ("train", "test"):
         f, p = np.asarray(getattr(run, on))[0], np.asarray(getattr(predicted, on))
