@@ -33,13 +33,15 @@ class Fault:
         setting: in which it is planted.
         does: a wrong parameter step, or
         train: a wrong `ntkng.simulate`.
-        size: relative error of the step where it has one; infinite for others.
+        size: relative error of the step where it has one; 1 for others.
+        only_finite: right in the limit of infinite width, so that only finite networks can tell.
     """
 
     setting: str
     does: Deed | None = None
     train: Callable[..., Trajectory] | None = None
-    size: float = float("inf")
+    size: float = 1.0
+    only_finite: bool = False
 
     def simulate(self, problem: Problem, fisher: Fisher, key: Any = 0, **options: Any) -> Trajectory:
         """`ntkng.simulate` with the error."""
@@ -144,5 +146,5 @@ FAULTS = {
     "one sample ignored": Fault("Exact", sample_ignored),
     "weights 5 % too large": Fault("GradientDescent", train=heavy_weights, size=0.05),
     "mini-batches for the full batch": Fault("Exact", train=part_of_the_data),
-    "stale kernels after a step": Fault("BlockDiagonal", train=stale_kernels),
+    "stale kernels after a step": Fault("BlockDiagonal", train=stale_kernels, only_finite=True),
 }

@@ -24,7 +24,7 @@ So with shared weights isotropy is the exception: `predicted_alpha` is `None`, a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -82,6 +82,13 @@ class KFAC(Fisher):
     def is_pseudo(self) -> bool:
         """Whether pseudo-inverses are used."""
         return self.singular == "pseudo-inverse" and not self.is_damped
+
+    @property
+    def expected_failures(self) -> Mapping[str, str]:
+        """Checks of `ntkng.testing.check_fisher` that the paper's factor of the output layer cannot pass."""
+        if self.last_layer == "fisher":
+            return {}
+        return {"large_damping": "the output layer's factor, its damping included, is divided by N: it is no Fisher matrix"}
 
     # -- theory ------------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ Gaussian processes of `ntkng.kernels.unit_sampling`, with an error bar.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -66,6 +66,13 @@ class UnitWise(Fisher):
         positive(
             "the damping of the unit-wise Fisher (its undamped step holds 1/delta, without variance)", self.damping
         )
+
+    @property
+    def expected_failures(self) -> Mapping[str, str]:
+        """Checks of `ntkng.testing.check_fisher` that a relative damping cannot pass."""
+        if not self.relative:
+            return {}
+        return {"large_damping": "the damping is relative to each layer's mean block, so that rho K has another limit"}
 
     def unit_sampling(self) -> UnitSampling:
         """How to sample the units that the kernels must hold."""
