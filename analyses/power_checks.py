@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import zlib
 from collections.abc import Callable, Mapping
@@ -16,7 +15,9 @@ from analyses.planted import altered
 from analyses.power_problems import CONTRACTION, SETTINGS, STEPS, Setting
 from analyses.power_theories import Planted
 from ntkng.closed_form import closed_form
+from ntkng.fisher import Fisher
 from ntkng.kernels import Kernels
+from ntkng.problem import Problem
 from ntkng.report import Report
 from ntkng.simulate import simulate
 from ntkng.testing import (
@@ -105,8 +106,11 @@ def oracle_check(setting: Setting, planted: Planted) -> Report:
 
 def own_kernels_check(setting: Setting, planted: Planted) -> Report:
     """The conformance suite's training over a vanishing distance, against the closed form of each network's own kernels."""
-    fisher = altered(setting.fisher, believes=planted.belief)
-    return small_residual(fisher, cases(ORACLE_DEPTHS), predict=planted.theory.path)
+
+    def predict(problem: Problem, fisher: Fisher, own: Kernels, **options: Any) -> Trajectory:
+        return planted.theory.path(problem, altered(fisher, believes=planted.belief), own, **options)
+
+    return small_residual(setting.fisher, cases(ORACLE_DEPTHS), predict=predict)
 
 
 def finite_kernels(name: str, run: int, seed: int) -> dict[int, Kernels]:

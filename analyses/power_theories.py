@@ -7,8 +7,9 @@ Every error is one that has been made, or nearly: a factor, a layer, a variance,
 from __future__ import annotations
 
 import dataclasses
-from analyses.karakida_theory import Theory
+
 from analyses import power_mistakes as mistakes
+from analyses.karakida_theory import Theory
 from analyses.planted import Sides
 from analyses.power_problems import ISOTROPIC
 from ntkng.fisher import Fisher
@@ -67,7 +68,9 @@ def layers() -> dict[str, Planted]:
     for name, index in (("first", 0), ("middle", 1), ("last", 2)):
         found[f"{name} layer dropped"] = Planted(Theory(dropped=index), COUPLED)
         found[f"{name} layer twice"] = Planted(Theory(layers=mistakes.doubled(index)), COUPLED)
-    found["backward Grams of the next layer"] = Planted(Theory(layers=mistakes.shifted), (PLAIN, "Exact", *DAMPED), general=False)
+    found["backward Grams of the next layer"] = Planted(
+        Theory(layers=mistakes.shifted), (PLAIN, "Exact", *DAMPED), general=False
+    )
     found["NNGP for NTK"] = Planted(Theory(layers=mistakes.last_alone), (PLAIN, "Exact"), general=False)
     found["one layer less"] = Planted(Theory(layers=mistakes.other(depth=2)), COUPLED, general=False)
     found["one layer more"] = Planted(Theory(layers=mistakes.other(depth=4)), COUPLED, general=False)
@@ -83,9 +86,13 @@ def networks() -> dict[str, Planted]:
         "bias left out": Planted(Theory(layers=mistakes.other(sigma_b=0.0)), where, general=False),
         "another activation": Planted(Theory(layers=mistakes.other(activation="relu")), where, general=False),
         "erf derivative at half scale": Planted(Theory(layers=mistakes.half_derivative), where, general=False),
-        "relu derivative at half scale": Planted(Theory(layers=mistakes.half_derivative), ("GradientDescent, relu",), general=False),
+        "relu derivative at half scale": Planted(
+            Theory(layers=mistakes.half_derivative), ("GradientDescent, relu",), general=False
+        ),
         "kernels of stale data": Planted(Theory(layers=mistakes.other(data="stale")), (PLAIN, "Exact"), general=False),
-        "kernels of the test inputs": Planted(Theory(layers=mistakes.other(data="test")), (PLAIN, "Exact"), general=False),
+        "kernels of the test inputs": Planted(
+            Theory(layers=mistakes.other(data="test")), (PLAIN, "Exact"), general=False
+        ),
     }
 
 
@@ -96,10 +103,14 @@ def curvatures() -> dict[str, Planted]:
         "K' transposed": Planted(Theory(believes=mistakes.transposed), ("Exact", PLAIN), general=False),
         "K' from test kernels": Planted(Theory(believes=mistakes.from_test_kernels), ("Exact",), general=False),
         "K' not preconditioned": Planted(Theory(believes=mistakes.plain_cross), ISOTROPIC),
-        "K' of the exact Fisher": Planted(Theory(believes=mistakes.exact_cross), ("BlockDiagonal", "BlockTriDiagonal", "KFAC")),
+        "K' of the exact Fisher": Planted(
+            Theory(believes=mistakes.exact_cross), ("BlockDiagonal", "BlockTriDiagonal", "KFAC")
+        ),
         "layers weighted alike": Planted(Theory(believes=mistakes.even_weights), ("BlockTriDiagonal",)),
         "diagonal for tri-diagonal": Planted(Theory(believes=mistakes.diagonal), ("BlockTriDiagonal",)),
-        "wrong factor of the last layer": Planted(Theory(believes=mistakes.with_(last_layer="paper")), ("KFAC", "KFAC, damped")),
+        "wrong factor of the last layer": Planted(
+            Theory(believes=mistakes.with_(last_layer="paper")), ("KFAC", "KFAC, damped")
+        ),
         "pi forgotten": Planted(Theory(believes=mistakes.with_(split="equal")), ("KFAC, damped",)),
         "pi upside down": Planted(Theory(believes=mistakes.swapped_damping), ("KFAC, damped",)),
     }

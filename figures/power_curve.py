@@ -49,7 +49,7 @@ def _curve(ax: Axes, study: Study) -> None:
     widths = facts["widths"]
     ax.set_title(
         f"power at the default size: widths {widths[0]} to {widths[-1]},\n{facts['networks at the largest width']} networks "
-        f"at the largest; {facts['clean runs']} runs, 95 % bands"
+        f"at the largest; {_count(facts['clean runs'])} runs, 95 % bands"
     )  # fmt: skip
 
 
@@ -59,7 +59,12 @@ def _cost(ax: Axes, study: Study) -> None:
     for (name, largest), group in table.groupby(["setting", "largest"], sort=False):
         label = f"{LABELS[name]}, to {largest:g}" if largest == max(LARGEST) else None
         ax.plot(
-            group["seconds"], 100 * group["smallest"], MARKERS[name], ls=LINES[int(largest)], color=COLOURS[name], label=label
+            group["seconds"],
+            100 * group["smallest"],
+            MARKERS[name],
+            ls=LINES[int(largest)],
+            color=COLOURS[name],
+            label=label,
         )
         ax.plot(group["seconds"], 100 * group["expected"], "x", color=COLOURS[name], ms=4, mew=0.8)
     default = table[(table["largest"] == max(LARGEST)) & (table["networks"] == SEEDS)]
@@ -100,7 +105,14 @@ def _alarms(ax: Axes, study: Study) -> None:
         low, high = interval(count, trials)
         ax.plot([100 * low, 100 * high], [place, place], color=colour, lw=1.4)
         ax.plot(100 * count / trials, place, "o", color=colour)
-        ax.annotate(f"{count}/{trials}", (100 * high, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=6.5)
+        ax.annotate(
+            f"{count}/{trials}",
+            (100 * high, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=6.5,
+        )
     stated = 100 * study.facts["stated"]
     ax.axvline(stated, color="0.5", ls=":", lw=1)
     ax.set_yticks(range(len(rows)), [label for label, _, _ in rows], fontsize=7)
@@ -109,6 +121,11 @@ def _alarms(ax: Axes, study: Study) -> None:
     ax.set_xlim(left=-0.05 * ax.get_xlim()[1])
     ax.set_xlabel("clean runs that fail (%)")
     ax.set_title(f"false alarms, 95 % intervals; stated: {stated:g} % (dotted)")
+
+
+def _count(runs: dict[str, int]) -> str:
+    low, high = min(runs.values()), max(runs.values())
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _settings(study: Study) -> list[str]:

@@ -88,7 +88,9 @@ class KFAC(Fisher):
         """Checks of `ntkng.testing.check_fisher` that the paper's factor of the output layer cannot pass."""
         if self.last_layer == "fisher":
             return {}
-        return {"large_damping": "the output layer's factor, its damping included, is divided by N: it is no Fisher matrix"}
+        return {
+            "large_damping": "the output layer's factor, its damping included, is divided by N: it is no Fisher matrix"
+        }
 
     # -- theory ------------------------------------------------------------------------------------------------------
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 CLOSE = 0.02  # relative distance within which a ratio is taken for a candidate
+SAME = 1e-9  # mistakes whose factors coincide, such as N L / (N (L - 1) + 1) and (L + 1) / L at N = 4, L = 3, are all named
 
 
 def likely_cause(ratio: float, *, samples: int = 1, outputs: int = 1, depth: int = 0) -> str:
-    """The mistake whose factor is nearest to `ratio` = measured / expected; empty where none fits.
+    """The mistake, or mistakes, whose factor is nearest to `ratio` = measured / expected; empty where none fits.
 
     Args:
         ratio: measured over expected `alpha`, kernel, or change of the function.
@@ -43,7 +44,7 @@ def likely_cause(ratio: float, *, samples: int = 1, outputs: int = 1, depth: int
             paper = samples * depth / (samples * (depth - 1) + 1)
             candidates += [(paper, "the factor of the last layer: N L in place of N (L - 1) + 1")]
             candidates += [(1 / paper, "the factor of the last layer: N (L - 1) + 1 in place of N L")]
-    value, cause = min(candidates, key=lambda candidate: abs(candidate[0] - ratio))
+    value, _ = min(candidates, key=lambda candidate: abs(candidate[0] - ratio))
     if abs(value - ratio) <= CLOSE * max(1.0, abs(value)):
-        return cause
+        return ", or ".join(cause for other, cause in candidates if abs(other - value) < SAME)
     return f"off by {100 * (ratio - 1):+.2g} %" if 0.5 < ratio < 2 else ""

@@ -6,14 +6,68 @@ import jax.numpy as jnp
 import pytest
 
 import ntkng
-from ntkng.fisher import FISHERS
-from ntkng.testing import check_fisher
+from ntkng.fisher import DAMPED_FISHERS, FISHERS
+from ntkng.testing import check_fisher, check_kernels, check_network
+from ntkng.testing.conformance.suite import checks_of
+
+BUILT_IN = [
+    *(cls() for cls in FISHERS + DAMPED_FISHERS),
+    ntkng.UnitWise(relative=False),
+    ntkng.KFAC(last_layer="paper"),
+]
+FAST = (
+    "interface",
+    "dense_kernel",
+    "symmetric_positive",
+    "sample_order",
+    "large_damping",
+    "small_damping",
+    "isotropic",
+)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cls", FISHERS, ids=lambda cls: cls.__name__)
-def test_built_in_approximations_conform(cls):
-    check_fisher(cls)
+@pytest.mark.parametrize("fisher", BUILT_IN, ids=repr)
+def test_built_in_approximations_conform(fisher):
+    check_fisher(fisher, slow=fisher.unit_sampling() is None)
+
+
+@pytest.mark.parametrize("fisher", BUILT_IN, ids=repr)
+def test_built_in_approximations_conform_in_short(fisher):
+    checks = checks_of(fisher, depths=(2,))
+    declared = getattr(fisher, "expected_failures", {})
+    assert set(declared) <= set(FAST)
+    for name in FAST:
+        assert bool(checks[name]()) == (name not in declared), (name, checks[name]())
+
+
+def test_only_what_the_theory_says_is_declared():
+    declared = {repr(fisher) for fisher in BUILT_IN if getattr(fisher, "expected_failures", {})}
+    assert declared == {repr(ntkng.UnitWise()), repr(ntkng.KFAC(last_layer="paper"))}
+
+
+def test_declarations_must_not_rot():
+    network = ntkng.mlp(3, width=8, depth=2)
+    with pytest.raises(AssertionError, match="remove the declaration"):
+        check_network(network, expected_failures={"deterministic": "for this test"})
+    with pytest.raises(ValueError, match="unknown checks"):
+        check_network(network, expected_failures={"no such check": "for this test"})
+    with pytest.raises(TypeError, match="got int"):
+        checks_of(3)
+
+
+def off_by_five_percent(network, x, x_test=None):
+    """Infinite-width kernels, the first layer's too large."""
+    kernels = ntkng.analytic(network, x, x_test)
+    layers = list(kernels.layers)
+    layers[0] = dataclasses.replace(layers[0], theta=layers[0].theta.map(lambda gram: 1.05 * gram))
+    return dataclasses.replace(kernels, layers=tuple(layers))
+
+
+def test_kernel_functions():
+    check_kernels(ntkng.analytic)
+    with pytest.raises(AssertionError, match="total/train"):
+        check_kernels(off_by_five_percent)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -60,13 +60,17 @@ def python(folder, *arguments):
 def test_pytest_starts_without_jax(tmp_path):
     (tmp_path / "conftest.py").write_text("")
     run = python(tmp_path, "-c", START)
-    assert "ntkng_slow" in run.stdout, f"the entry point is missing: install the package again\n{run.stdout}{run.stderr}"
+    assert "ntkng_slow" in run.stdout, (
+        f"the entry point is missing: install the package again\n{run.stdout}{run.stderr}"
+    )
     assert run.stdout.rstrip().endswith("light"), run.stdout
 
 
 def test_plugin_in_an_empty_project(tmp_path):
     (tmp_path / "test_mine.py").write_text(USES)
-    run = python(tmp_path, "-m", "pytest", "-q", "-rfs", "-p", "no:cacheprovider", "--strict-markers", "--ntkng-seeds", "5")
+    run = python(
+        tmp_path, "-m", "pytest", "-q", "-rfs", "-p", "no:cacheprovider", "--strict-markers", "--ntkng-seeds", "5"
+    )
     assert "[XPASS(strict)] declared, and yet it holds" in run.stdout, run.stdout + run.stderr
     assert "1 failed" in run.stdout, run.stdout  # the declaration that has rotted, nothing else
     assert "slow: run with --ntkng-slow" in run.stdout, run.stdout

@@ -58,9 +58,7 @@ def step_moves_function(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
     return Report("parameter step moves the function as the kernel says", tuple(claims))
 
 
-def dense_training(
-    fisher: Fisher, cases: tuple[Case, ...], train: Callable[..., Trajectory] = simulate
-) -> Report:
+def dense_training(fisher: Fisher, cases: tuple[Case, ...], train: Callable[..., Trajectory] = simulate) -> Report:
     """`train` is the dense algorithm, step by step: curvature and Jacobians are renewed at every step."""
     claims = []
     for case in cases:

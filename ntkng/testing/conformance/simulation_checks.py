@@ -32,9 +32,7 @@ STEPS = 3
 BOUND = 1e-5
 
 
-def small_residual(
-    fisher: Fisher, cases: tuple[Case, ...], predict: Callable[..., Trajectory] = closed_form
-) -> Report:
+def small_residual(fisher: Fisher, cases: tuple[Case, ...], predict: Callable[..., Trajectory] = closed_form) -> Report:
     """Training over a vanishing distance follows the closed form `predict` of the network's own kernels."""
     claims = []
     for case in cases:
