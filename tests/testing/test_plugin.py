@@ -53,7 +53,7 @@ def python(folder, *arguments):
     """Run Python in `folder` as a user's project would: nothing of this repository on the path but what is installed."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "PYTHON"))}
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=900
     )
 
 
