@@ -10,6 +10,7 @@ from analyses.study import Study
 from figures.style import COLOURS, LABELS, MARKERS, PALETTE, panels
 
 NAMES = ("Exact", "BlockDiagonal", "BlockTriDiagonal", "KFAC")
+SIZES = dict(zip(NAMES, (10, 7.5, 5, 2.5), strict=True))  # hollow, one inside the other where they coincide
 
 
 def plot(study: Study) -> Any:
@@ -30,7 +31,7 @@ def plot(study: Study) -> Any:
 
 
 def _flow(axis: Any, rows: Any) -> None:
-    for index, name in enumerate(NAMES):
+    for index, name in enumerate(_present(rows)):
         part = rows[(rows["fisher"] == name) & (rows["source"] == "simulation")].reset_index(drop=True)
         chosen = part.iloc[6 * index :: len(part) // 5]
         axis.errorbar(chosen["time"], chosen["value"], chosen["half_width"], color=COLOURS[name], ls="none",
@@ -42,16 +43,24 @@ def _flow(axis: Any, rows: Any) -> None:
     axis.legend()
 
 
+def _present(rows: Any) -> list[str]:
+    return [name for name in NAMES if (rows["fisher"] == name).any()]
+
+
 def _slope(axis: Any, rows: Any, slopes: Any) -> None:
-    for name in NAMES:
+    for name in _present(rows):
         for on, dashes in (("train", "-"), ("test", ":")):
             part = rows[(rows["fisher"] == name) & (rows["on"] == on)]
             means = part.groupby("step")["distance"].mean()
             label = f"{LABELS[name]}, slope {slopes[name]:.2f}" if on == "train" else None
-            axis.plot(means.index, means, dashes, color=COLOURS[name], marker=MARKERS[name], label=label)
+            axis.plot(means.index, means, dashes, color=COLOURS[name], marker=MARKERS[name], ms=SIZES[name],
+                      fillstyle="none", label=label)  # fmt: skip
     axis.set(xscale="log", yscale="log", xlabel=r"step size $\times\,\alpha$")
+    steps = sorted(rows["step"].unique())
+    axis.set_xticks(steps, [f"1/{1 / step:.0f}" for step in steps])
+    axis.minorticks_off()
     axis.set(ylabel="relative distance of probabilities", title="(b) networks against the flow")
-    axis.set_ylim(top=4 * rows["distance"].max())
+    axis.set_ylim(top=5 * rows["distance"].max())
     axis.legend(title="train (—), test (···)", title_fontsize=8, ncols=2, fontsize=7)
 
 
@@ -72,14 +81,14 @@ def _test(axis: Any, arrays: Any) -> None:
 
 
 def _steps(axis: Any, rows: Any) -> None:
-    for name in NAMES:
+    for name in _present(rows):
         for on, dashes in (("train", "-"), ("test", "--")):
             part = rows[(rows["fisher"] == name) & (rows["on"] == on)]
             theory, simulation = (part[part["source"] == source] for source in ("theory", "simulation"))
             axis.plot(theory["step"], theory["value"], dashes, color=COLOURS[name],
                       label=LABELS[name] if on == "train" else None)  # fmt: skip
-            axis.errorbar(simulation["step"], simulation["value"], simulation["half_width"], color=COLOURS[name],
-                          ls="none", marker=MARKERS[name], capsize=2)  # fmt: skip
-    axis.set(yscale="log", xlabel=r"step, $\eta = 1/(2\alpha)$", ylabel="cross-entropy")
+            axis.plot(simulation["step"], simulation["value"], color=COLOURS[name], ls="none", marker=MARKERS[name],
+                      ms=SIZES[name], fillstyle="none")  # fmt: skip
+    axis.set(yscale="log", xlabel=r"step, $\eta = 1/(2\alpha)$", ylabel="cross-entropy, mean over networks")
     axis.set_title("(d) softmax, 3 classes: iteration (lines), networks")
     axis.legend(title="train (—), test (- -)", title_fontsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analyses import (
+    karakida_cross_entropy,
     karakida_depth,
     karakida_dynamics,
     karakida_isotropy,
@@ -52,6 +53,12 @@ PAPER = Paper(
             "The constant alpha against depth",
             karakida_depth.study,
             "figures.karakida_depth:plot",
+        ),
+        FigureSpec(
+            "cross_entropy",
+            "Cross-entropy: the flow of the probabilities, and steps in function space",
+            karakida_cross_entropy.study,
+            "figures.karakida_cross_entropy:plot",
         ),
     ),
 )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
+from linearised import dense_curvature, flat
 from oracles import layer_jacobians, mlp_factors
 
 import ntkng
@@ -92,33 +93,6 @@ def build(loss, depth):
     return problem, network.init(jax.random.key(depth))
 
 
-def dense_curvature(fisher, jacobians, factors, hessian, samples):
-    """The damped curvature matrix with `H` in the middle, written with nothing but full matrices."""
-    damping, depth = float(fisher.damping), len(jacobians)
-    if fisher.name == "GradientDescent":
-        return np.eye(sum(j.shape[1] for j in jacobians)) * (1 + damping)
-    if fisher.name == "KFAC":
-        blocks = []
-        for index, (a, delta) in enumerate(factors):
-            inner, backward = a.T @ a / samples, delta.T @ hessian @ delta / samples
-            if damping:
-                pi = np.sqrt((np.trace(inner) / len(inner)) / (np.trace(backward) / len(backward)))
-                inner = inner + pi * np.sqrt(damping) * np.eye(len(inner))
-                backward = backward + np.sqrt(damping) / pi * np.eye(len(backward))
-            if fisher.last_layer == "paper" and index == depth - 1:
-                backward = backward / samples
-            blocks.append(np.kron(backward, inner))
-        return scipy.linalg.block_diag(*blocks)
-    index = np.arange(depth)
-    distance = np.abs(index[:, None] - index)
-    pattern = {"Exact": distance >= 0, "BlockDiagonal": distance == 0, "BlockTriDiagonal": distance <= 1}[fisher.name]
-    rows = [
-        [pattern[i, j] * a.T @ hessian @ b / samples for j, b in enumerate(jacobians)] for i, a in enumerate(jacobians)
-    ]
-    full = np.block(rows)
-    return full + damping * np.eye(len(full))
-
-
 CASES = [
     *(
         ("softmax", kind(damping))
@@ -131,14 +105,6 @@ CASES = [
     ("logistic", ntkng.BlockDiagonal(0.02)),
     ("logistic", ntkng.KFAC()),
 ]
-
-
-def flat(parameters, network):
-    """Parameters layer by layer, the bias as one more input of each unit."""
-    parts = []
-    for weights, bias in network.split(parameters):
-        parts.append(jnp.concatenate([weights.T, bias.reshape(-1, 1)], axis=1).ravel())
-    return jnp.concatenate(parts)
 
 
 @pytest.mark.parametrize(("loss", "fisher"), CASES, ids=str)
@@ -163,7 +129,7 @@ def test_change_and_step_against_full_matrices(loss, fisher):
     assert np.abs(change - expected).max() < TOLERANCE * np.abs(expected).max()
     run = ntkng.simulate(
         problem, fisher, step_size=0.25, steps=1, parameters=parameters,
-        observe=lambda network, parameters, x: {"theta": flat(parameters, network)},
+        observe=lambda network, parameters, x: {"theta": flat(network, parameters)},
     )  # fmt: skip
     theta = np.asarray(run.observed["theta"])[0]
     assert np.abs((theta[0] - theta[1]) / 0.25 - step).max() < TOLERANCE * np.abs(step).max()
