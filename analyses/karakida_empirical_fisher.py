@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.karakida_damping import damping
+from analyses.karakida_small_step import small_step_claims
 from analyses.karakida_theory import RIGHT, Comparison, Theory, comparison_claims, hold_against, initial
 from analyses.seeds import mean_with_interval
 from analyses.study import Settings, Study
@@ -28,6 +29,7 @@ from ntkng.iterate import iterate
 from ntkng.kernels import Kernels, analytic
 from ntkng.multilayer_perceptron import mlp
 from ntkng.problem import Problem
+from ntkng.provenance import provenance
 from ntkng.report import Claim, Report
 from ntkng.simulate import simulate
 from ntkng.statistics import Estimate, log_log_slope
@@ -39,13 +41,13 @@ HORIZON = 0.8  # of the time at which the first sample is fitted
 STEPS, ETA, KAPPA = 12, 0.3, 0.03  # of damped training; kappa: N rho over the mean eigenvalue of E Theta E
 SOURCE = "Kunstner, Hennig and Balles 2019; kernel: ours"
 # at width 2048, mean over networks: relative distance on train and test inputs, and the factor on K
-BOUND, TEST_BOUND, FACTOR, FLOW_BOUND = 0.04, 0.15, 0.04, 0.02
+BOUND, TEST_BOUND, FACTOR, FLOW_BOUND, FLOW_FACTOR = 0.04, 0.15, 0.03, 0.02, 0.02
 
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """The spectrum of `K`, the flow by small steps, and damped training."""
     width, seeds = settings.choose((1024, 2), (2048, 4), (4096, 8))
-    counts = settings.choose((8, 16, 32), (8, 16, 32, 64))
+    counts = settings.choose((8, 16, 32), (16, 32, 64), (8, 16, 32, 64))
     spectra = list(spectrum(settings.seed, theory))
     flows = {count: flow(count, width, settings.seed, theory) for count in settings.track(counts, "empirical flow")}
     slope = log_log_slope(
@@ -56,14 +58,17 @@ def study(settings: Settings, theory: Theory = RIGHT) -> Study:
         for name, fisher in settings.track(fishers(settings.seed).items(), "damped empirical Fisher")
     }
     scale = np.sqrt(2048 / width)
-    claims = [*spectrum_claims(spectra), *flow_claims(flows[counts[-1]], slope, scale), *train_claims(runs, scale)]
+    claims = [*spectrum_claims(spectra), *flow_claims(flows, slope, scale), *train_claims(runs, scale)]
+    claims += own_kernel_claims(settings.seed, theory)
+    facts = {"samples": SAMPLES, "depth": DEPTH, "width": width, "seeds": seeds, "counts": counts}
     panels = {
         "spectrum": spectra,
         "flow": list(flow_rows(flows[counts[-1]])),
         "damped": [row for name, one in runs.items() for row in train_rows(name, one)],
     }
     table = pd.concat([pd.DataFrame(rows).assign(panel=panel) for panel, rows in panels.items()])
-    return Study(table, Report("Empirical Fisher", tuple(claims)))
+    report = Report("Empirical Fisher", tuple(claims), provenance(facts, seed=settings.seed))
+    return Study(table, report, facts=facts)
 
 
 @functools.cache
@@ -99,7 +104,7 @@ def fishers(seed: int) -> dict[str, Fisher]:
 def spectrum(seed: int, theory: Theory) -> Iterator[dict[str, Any]]:
     """Eigenvalues of `K` at random residuals, sorted, and `alpha / e_n^2`."""
     layers = theory.kernels(kernels(seed))
-    residual = TARGET * problem(1, seed).y - np.random.default_rng(seed).normal(size=(SAMPLES, 1))
+    residual = problem(1, seed).y - np.random.default_rng(seed).normal(size=(SAMPLES, 1))
     for of, alpha in ((Exact(), 1), (BlockDiagonal(), DEPTH)):
         for fisher in (of, EmpiricalFisher(of=of).at(residual)):
             found = fisher.kernel(layers)
@@ -129,17 +134,22 @@ def spectrum_claims(rows: list[dict[str, Any]]) -> Iterator[Claim]:
 # -- the flow --------------------------------------------------------------------------------------------------------
 
 
-def flow(count: int, width: int, seed: int, theory: Theory) -> Comparison:
-    """Undamped small steps of one network, held against `e_n^2 = e_n(0)^2 - 2 t`."""
+@functools.cache
+def small_steps(count: int, width: int, seed: int) -> Trajectory:
+    """Undamped small steps of one network, up to `HORIZON` of the time at which its first sample is fitted."""
     setting = problem(width, seed)
     first = np.asarray(simulate(setting, Exact(), seed, step_size=1.0, steps=1).residual)[0, 0]
     horizon = HORIZON * float((first**2).min()) / 2
-    fisher = EmpiricalFisher()
-    simulated = simulate(setting, fisher, seed, step_size=horizon / count, steps=count)
+    return simulate(setting, EmpiricalFisher(), seed, step_size=horizon / count, steps=count)
+
+
+def flow(count: int, width: int, seed: int, theory: Theory) -> Comparison:
+    """Small steps of one network, held against `e_n^2 = e_n(0)^2 - 2 t`."""
+    simulated, setting = small_steps(count, width, seed), problem(width, seed)
     path = FunctionSpaceFlow(Gaussian(), EmpiricalFlow(), np.asarray(simulated.train)[0, 0], setting.y)
 
     def predict(factor: float) -> Trajectory:
-        times = theory.scale * factor * horizon * np.arange(count + 1) / count
+        times = theory.scale * factor * (simulated.step_size or 0) * np.arange(count + 1)
         return dataclasses.replace(
             simulated, train=path.logit_path(times)[None], test=None, test_targets=None, source="closed form"
         )  # fmt: skip
@@ -147,19 +157,21 @@ def flow(count: int, width: int, seed: int, theory: Theory) -> Comparison:
     return hold_against(simulated, predict)
 
 
-def flow_claims(run: Comparison, slope: Estimate, scale: float) -> Iterator[Claim]:
-    """Small steps follow the law, linearly in the step."""
+def flow_claims(runs: dict[int, Comparison], slope: Estimate, scale: float) -> Iterator[Claim]:
+    """Small steps follow the law, linearly in the step; the factor is extrapolated from the two smallest steps."""
+    coarse, fine = (runs[count] for count in sorted(runs)[-2:])
     yield Claim.below(
-        "EmpiricalFisher/flow", float(worst_distance(run.simulated, run.predicted)[0]), scale * FLOW_BOUND,
+        "EmpiricalFisher/flow", float(worst_distance(fine.simulated, fine.predicted)[0]), scale * FLOW_BOUND,
         "distance of the smallest steps to e_n^2 = e_n(0)^2 - 2 t, relative to |r_0|", source=SOURCE,
     )  # fmt: skip
     yield Claim.within(
         "EmpiricalFisher/flow/slope", slope.value, 0.8, 1.25, "log-log slope of that distance in the step: linear",
         uncertainty=slope.half_width(), source=SOURCE,
     )  # fmt: skip
+    factor = float(2 * fine.factors[0] - coarse.factors[0])
     yield Claim.within(
-        "EmpiricalFisher/flow/factor", float(run.factors[0]), 0.96, 1.04, "factor on K that fits the simulation best",
-        source=SOURCE,
+        "EmpiricalFisher/flow/factor", factor, 1 - scale * FLOW_FACTOR, 1 + scale * FLOW_FACTOR,
+        "factor on K that fits the simulation best, extrapolated to vanishing steps", source=SOURCE,
     )  # fmt: skip
 
 
@@ -175,12 +187,21 @@ def flow_rows(run: Comparison) -> Iterator[dict[str, Any]]:
 # -- damped training -------------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def networks(fisher: Fisher, width: int, seeds: int, seed: int) -> Trajectory:
+    """Damped training, before any theory."""
+    return simulate(problem(width, seed), fisher, seed, step_size=step_size(fisher), steps=STEPS, seeds=seeds)
+
+
+def step_size(fisher: Fisher) -> float:
+    """`K` is of the order of `1/e^2` for the empirical Fisher."""
+    return ETA * (TARGET**2 if fisher.name == "EmpiricalFisher" else 1.0)
+
+
 def train(fisher: Fisher, width: int, seeds: int, seed: int, theory: Theory) -> Comparison:
     """Networks, held against the iteration in function space."""
     setting, layers, believed = problem(width, seed), theory.kernels(kernels(seed)), theory.fisher(fisher, SAMPLES)
-    # K is of the order of 1/e^2 for the empirical Fisher
-    eta = ETA * (TARGET**2 if fisher.name == "EmpiricalFisher" else 1.0)
-    simulated = simulate(setting, fisher, seed, step_size=eta, steps=STEPS, seeds=seeds)
+    eta, simulated = step_size(fisher), networks(fisher, width, seeds, seed)
 
     def predict(factor: float) -> Trajectory:
         step = theory.scale * factor * eta
@@ -201,6 +222,12 @@ def train_claims(runs: dict[str, Comparison], scale: float) -> Iterator[Claim]:
         "empirical over true", float(losses["EmpiricalFisher"] / losses["Exact"]), 2.0,
         f"training loss after {STEPS} steps, empirical over true Fisher", source=SOURCE,
     )  # fmt: skip
+
+
+def own_kernel_claims(seed: int, theory: Theory) -> Iterator[Claim]:
+    """One small damped step of a narrow network, against its own kernels."""
+    cases = {name: (fisher, step_size(fisher)) for name, fisher in fishers(seed).items()}
+    return small_step_claims(problem(128, seed), cases, theory, seed, prefix="damped ", source=SOURCE)
 
 
 def train_rows(name: str, run: Comparison) -> Iterator[dict[str, Any]]:

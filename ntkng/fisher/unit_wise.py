@@ -81,7 +81,7 @@ class UnitWise(Fisher):
     # -- theory ------------------------------------------------------------------------------------------------------
 
     def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:
-        layers = [self._layer(layer, kernels).map(lambda part: part.mean(axis=0)) for layer in kernels.layers]
+        layers = [layer.map(lambda part: part.mean(axis=0)) for layer in self._layers(kernels)]
         train = sum_(layer.train for layer in layers)
         train = (train + train.T) / 2  # symmetric in exact arithmetic
         return train, None if layers[0].cross is None else sum_(layer.cross for layer in layers)
@@ -95,7 +95,7 @@ class UnitWise(Fisher):
         """
         if kernels.source != "analytic":
             raise ValueError("only analytic kernels are sampled, got empirical ones; use kernel(kernels).alpha")
-        traces = [jnp.einsum("gnn->g", self._layer(layer, kernels).train) for layer in kernels.layers]
+        traces = [jnp.einsum("gnn->g", layer.train) for layer in self._layers(kernels)]
         return mean(np.asarray(sum_(traces)) / kernels.size)
 
     def undamped_alpha(self, kernels: Kernels) -> float:
@@ -106,10 +106,18 @@ class UnitWise(Fisher):
                 total += layer.dimensions[1] * _units(layer).active / kernels.outputs
         return total
 
-    def _layer(self, layer: LayerKernels, kernels: Kernels) -> Gram:
+    def _layers(self, kernels: Kernels) -> list[Gram]:
+        """Every layer's part of `K` and `K'`, one after another (see `_next`)."""
+        parts, last = [], None
+        for layer in kernels.layers:
+            parts.append(self._layer(layer, kernels, last))
+            last = parts[-1].train
+        return parts
+
+    def _layer(self, layer: LayerKernels, kernels: Kernels, last: Array | None) -> Gram:
         """The layer's part of `K` and `K'`, once per group of sampled units, on a leading axis."""
         inner = _inner(layer, kernels.samples).map(jnp.asarray)
-        shift = self._shift(layer, kernels)
+        shift = _next(self._shift(layer, kernels), last)
         if not layer.is_output:
             return unit_blocks.kernel(inner, _units(layer), shift, independent=kernels.block < kernels.outputs)
         identity = jnp.eye(kernels.block, dtype=inner.train.dtype)  # delta: every output is a unit with the block A
@@ -138,16 +146,18 @@ class UnitWise(Fisher):
         self, kernels: Kernels, records: Sequence[LayerRecord], residual: Float[Array, "N C"]
     ) -> tuple[Any, ...]:
         """`D_l[:, i] = Q_i (Q_i A Q_i + N rho_l I)^{-1} E_i^T r` for unit `i` (see `ntkng.fisher.unit_blocks`)."""
-        return tuple(
-            self._cotangent(layer, record, kernels, residual)
-            for layer, record in zip(kernels.layers, records, strict=True)
-        )
+        parts: list[Array] = []
+        for layer, record in zip(kernels.layers, records, strict=True):
+            parts.append(self._cotangent(layer, record, kernels, residual, parts[-1] if parts else None))
+        return tuple(parts)
 
-    def _cotangent(self, layer: LayerKernels, record: LayerRecord, kernels: Kernels, residual: Array) -> Array:
+    def _cotangent(
+        self, layer: LayerKernels, record: LayerRecord, kernels: Kernels, residual: Array, last: Array | None
+    ) -> Array:
         if not has_units(record):
             raise ValueError(_unsupported(layer))
         inner = _inner(layer, kernels.samples).train
-        shift, residual = self._shift(layer, kernels), residual.astype(inner.dtype)
+        shift, residual = _next(self._shift(layer, kernels), last), residual.astype(inner.dtype)
         if layer.is_output:
             cotangent = solve(inner, shift, residual)
         else:
@@ -167,6 +177,15 @@ class UnitWise(Fisher):
             for part in np.split(layer.jacobian, units, axis=1):
                 blocks.append(part.T @ part / samples + float(self.damping) * scale * np.eye(part.shape[1]))
         return np.asarray(scipy.linalg.block_diag(*blocks))
+
+
+def _next(shift: Any, last: Array | None) -> Any:
+    """`shift`, but not before `last` is known.
+
+    On a CPU two batched Cholesky factorisations side by side can wait for ever for each other's threads (JAX 0.10.2, two cores):
+    each holds a thread of XLA's pool and needs another one. So a layer starts when the one before it is done.
+    """
+    return shift if last is None else shift + 0 * last.ravel()[0].astype(jnp.result_type(shift))
 
 
 def _inner(layer: LayerKernels, samples: int) -> Any:
