@@ -21,12 +21,12 @@ def plot(study: Study) -> Any:
     low, high = bands["low"].min(), bands["high"].max()
     for axis in axes[: len(names)]:
         axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-    axes[0].set_ylim(top=high + 0.45 * (high - low))
-    axes[0].legend(ncols=2, fontsize=7, loc="upper center")
+    handles, texts = axes[0].get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=len(handles))
     for what, axis in zip(("means", "covariances"), axes[len(names) :], strict=True):
         _scores(axis, scores[scores["what"] == what], names)
         index = len(names) + (what == "covariances")
-        axis.set_title(f"({chr(ord('a') + index)}) z-scores of the {what}")
+        axis.set_title(f"({chr(ord('a') + index)}) z-scores of the {what} (correlated)")
     facts = study.facts
     figure.suptitle(
         f"{facts['networks']} networks of width {facts['width']} after {facts['steps']} steps, "

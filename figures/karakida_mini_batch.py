@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from analyses.study import Study
 from figures.style import COLOURS, LABELS, MARKERS, PALETTE, panels
 

@@ -6,6 +6,7 @@ from analyses import (
     karakida_cross_entropy,
     karakida_depth,
     karakida_dynamics,
+    karakida_ensemble,
     karakida_isotropy,
     karakida_step_size,
     karakida_width,
@@ -59,6 +60,12 @@ PAPER = Paper(
             "Cross-entropy: the flow of the probabilities, and steps in function space",
             karakida_cross_entropy.study,
             "figures.karakida_cross_entropy:plot",
+        ),
+        FigureSpec(
+            "ensemble",
+            "Ensembles: the law of the trained function over random initialisations",
+            karakida_ensemble.study,
+            "figures.karakida_ensemble:plot",
         ),
     ),
 )
