@@ -61,7 +61,9 @@ def _slope(axis: Any, rows: Any, slopes: Any) -> None:
     axis.minorticks_off()
     axis.set(ylabel="relative distance of probabilities", title="(b) networks against the flow")
     axis.set_ylim(top=5 * rows["distance"].max())
-    axis.legend(title="train (—), test (···)", title_fontsize=8, ncols=2, fontsize=6.5, handlelength=1.0, columnspacing=0.8)
+    axis.legend(
+        title="train (—), test (···)", title_fontsize=8, ncols=2, fontsize=6.5, handlelength=1.0, columnspacing=0.8
+    )
 
 
 def _test(axis: Any, arrays: Any) -> None:
