@@ -38,7 +38,9 @@ from ntkng.trajectory import Trajectory
 SAMPLES, DEPTH = 16, 3
 TARGET = 3.0  # targets are +-3, so that no initial residual is nearly 0
 HORIZON = 0.8  # of the time at which the first sample is fitted
-STEPS, ETA, KAPPA = 12, 0.3, 0.03  # of damped training; kappa: N rho over the mean eigenvalue of E Theta E
+STEPS, ETA = 12, 0.3  # of damped training
+# N rho over the mean eigenvalue of E Theta E: with little damping fitted samples overshoot and training is chaotic
+KAPPA, LITTLE = 1.0, 0.03
 SOURCE = "Kunstner, Hennig and Balles 2019; kernel: ours"
 # at width 2048, mean over networks: relative distance on train and test inputs, and the factor on K
 BOUND, TEST_BOUND, FACTOR, FLOW_BOUND, FLOW_FACTOR = 0.04, 0.15, 0.03, 0.02, 0.02
@@ -89,12 +91,13 @@ def kernels(seed: int) -> Kernels:
 
 def fishers(seed: int) -> dict[str, Fisher]:
     """The empirical and the true Fisher, with damping on the scale of each."""
-    true = damping(kernels(seed), KAPPA)
-    empirical = true * TARGET**2
+    much, little = (damping(kernels(seed), kappa) for kappa in (KAPPA, LITTLE))
     return {
-        "EmpiricalFisher": EmpiricalFisher(empirical),
-        "EmpiricalFisher, block-diagonal": EmpiricalFisher(empirical, BlockDiagonal()),
-        "Exact": Exact(true),
+        "EmpiricalFisher": EmpiricalFisher(much * TARGET**2),
+        "EmpiricalFisher, block-diagonal": EmpiricalFisher(much * TARGET**2, BlockDiagonal()),
+        "Exact": Exact(much),
+        "EmpiricalFisher, little damping": EmpiricalFisher(little * TARGET**2),
+        "Exact, little damping": Exact(little),
     }
 
 
@@ -194,8 +197,10 @@ def networks(fisher: Fisher, width: int, seeds: int, seed: int) -> Trajectory:
 
 
 def step_size(fisher: Fisher) -> float:
-    """`K` is of the order of `1/e^2` for the empirical Fisher."""
-    return ETA * (TARGET**2 if fisher.name == "EmpiricalFisher" else 1.0)
+    """`ETA / alpha`, and `K` is of the order of `alpha / e^2` for the empirical Fisher."""
+    if not isinstance(fisher, EmpiricalFisher):
+        return ETA
+    return ETA * TARGET**2 / (DEPTH if isinstance(fisher.of, BlockDiagonal) else 1)
 
 
 def train(fisher: Fisher, width: int, seeds: int, seed: int, theory: Theory) -> Comparison:
@@ -211,16 +216,18 @@ def train(fisher: Fisher, width: int, seeds: int, seed: int, theory: Theory) -> 
 
 
 def train_claims(runs: dict[str, Comparison], scale: float) -> Iterator[Claim]:
-    """Networks follow the iteration; the empirical Fisher does not reach what the true one reaches."""
+    """Networks follow the iteration; with little damping the empirical Fisher does not reach what the true one reaches."""
     for name, run in runs.items():
-        yield from comparison_claims(
-            f"damped {name}", run, bound=scale * BOUND, test_bound=scale * TEST_BOUND, factor=scale * FACTOR,
-            source=SOURCE,
-        )  # fmt: skip
+        if name != "EmpiricalFisher, little damping":  # chaotic: no iteration can follow it for long
+            yield from comparison_claims(
+                f"damped {name}", run, bound=scale * BOUND, test_bound=scale * TEST_BOUND, factor=scale * FACTOR,
+                source=SOURCE,
+            )  # fmt: skip
     losses = {name: run.simulated.train_loss[:, -1].mean() for name, run in runs.items()}
+    stalled = losses["EmpiricalFisher, little damping"] / losses["Exact, little damping"]
     yield Claim.above(
-        "empirical over true", float(losses["EmpiricalFisher"] / losses["Exact"]), 2.0,
-        f"training loss after {STEPS} steps, empirical over true Fisher", source=SOURCE,
+        "empirical over true", float(stalled), 10.0,
+        f"training loss after {STEPS} steps with little damping, empirical over true Fisher", source=SOURCE,
     )  # fmt: skip
 
 

@@ -10,10 +10,12 @@ from analyses.study import Study
 from figures.karakida_mini_batch import lines
 from figures.style import PALETTE, panels
 
-DAMPED = {
-    "Exact": ("true Fisher", PALETTE[0], "o"),
-    "EmpiricalFisher": ("empirical", PALETTE[3], "D"),
-    "EmpiricalFisher, block-diagonal": ("empirical, block-diagonal", PALETTE[1], "s"),
+DAMPED = {  # label, colour, marker, line
+    "Exact": ("true Fisher", PALETTE[0], "o", "-"),
+    "EmpiricalFisher": ("empirical", PALETTE[3], "D", "-"),
+    "EmpiricalFisher, block-diagonal": ("empirical, block-diagonal", PALETTE[1], "s", "-"),
+    "Exact, little damping": ("true, little damping", PALETTE[0], "v", ":"),
+    "EmpiricalFisher, little damping": ("empirical, little damping", PALETTE[3], "^", ":"),
 }
 
 
@@ -60,8 +62,8 @@ def _flow(axis: Any, rows: Any) -> None:
 
 
 def _damped(axis: Any, rows: Any) -> None:
-    for name, (label, colour, marker) in DAMPED.items():
-        lines(axis, rows[rows["fisher"] == name], "step", colour, marker, label)
+    for name, (label, colour, marker, dashes) in DAMPED.items():
+        lines(axis, rows[rows["fisher"] == name], "step", colour, marker, label, dashes)
     axis.set(yscale="log", xlabel="step", ylabel=r"$|r_t|\,/\,|r_0|$ (training)")
     axis.set_title("(c) damped training")
-    axis.legend(title="lines: iteration, markers: networks", title_fontsize=8)
+    axis.legend(title="lines: iteration, markers: networks", title_fontsize=7, fontsize=7, loc="lower left")

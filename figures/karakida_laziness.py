@@ -63,7 +63,7 @@ def _widths(axis: Any, study: Study, names: list[str], what: str) -> None:
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     if what == "displacement":
-        axis.set_ylim(0.5 * low, 3 * high)
+        axis.set_ylim(0.2 * low, 3 * high)
     else:
         axis.plot(widths, 0.7 * high * (widths / widths[0]) ** -0.5, ":", color="0.5")
         axis.text(widths[0], 0.75 * high, r"$\propto M^{-1/2}$", fontsize=7, color="0.4")

@@ -48,7 +48,7 @@ def _residuals(axis: Any, rows: Any, facts: Any) -> None:
         yscale="log", xlabel=r"step on a batch, $\eta = 1/\alpha$", ylabel=r"$|r_t|\,/\,|r_0|$ (all training inputs)"
     )
     axis.set_title("(a) passes over the batches")
-    axis.legend(title="lines: iteration, markers: networks", title_fontsize=8, loc="lower left")
+    axis.legend(title="lines: iteration, markers: networks", title_fontsize=7, fontsize=7, loc="lower left")
 
 
 def _first_step(axis: Any, rows: Any) -> None:

@@ -18,19 +18,20 @@ def plot(study: Study) -> Any:
     """One rate for all approximations, its error against the step size, and gradient descent mode by mode."""
     parts = {panel: rows for panel, rows in study.table.groupby("panel")}
     figure, axes = panels(4, columns=2, width=4.3, height=3.1)
-    _paths(axes[0], parts["paths"], parts["descent"])
+    _paths(axes[0], parts["paths"])
     _errors(axes[1], parts["rates"])
     _descent(axes[2], parts["descent"])
     _modes(axes[3], parts["modes"])
     facts = study.facts
     figure.suptitle(
-        f"synthetic, N = {facts['samples']}, {facts['depth']} layers, relu, width {facts['width']}, {facts['networks']} networks",
+        f"(a), (b) synthetic, (c), (d) digits; N = {facts['samples']}, {facts['depth']} layers, relu, width {facts['width']}, "
+        f"{facts['networks']} networks",
         fontsize=10,
     )
     return figure
 
 
-def _paths(axis: Any, rows: Any, descent: Any) -> None:
+def _paths(axis: Any, rows: Any) -> None:
     steps = np.arange(rows["step"].max() + 1)
     axis.plot(steps, 0.5**steps, color="0.8", lw=4, zorder=0, label="$2^{-t}$")
     for name in NAMES:
@@ -38,11 +39,8 @@ def _paths(axis: Any, rows: Any, descent: Any) -> None:
         if len(part):
             axis.plot(part["step"], part["value"], ls="none", marker=MARKERS[name], ms=SIZES[name], fillstyle="none",
                       color=COLOURS[name], label=LABELS[name])  # fmt: skip
-    slow = descent[(descent["source"] == "simulation") & (descent["step"] <= steps[-1])]
-    name = "GradientDescent"
-    axis.plot(slow["step"], slow["value"], MARKERS[name] + "-", color=COLOURS[name], label=LABELS[name])
     axis.set(yscale="log", xlabel="step", ylabel=r"$|r_t|\,/\,|r_0|$ (training)")
-    axis.set_title(r"(a) $\eta = 1/(2\alpha)$; gradient descent: $1/k_{\max}$")
+    axis.set_title(r"(a) $\eta = 1/(2\alpha)$")
     axis.legend(fontsize=7)
 
 
@@ -50,7 +48,7 @@ def _errors(axis: Any, rows: Any) -> None:
     names = [name for name in NAMES if (rows["fisher"] == name).any()]
     for index, name in enumerate(names):
         for contraction, part in rows[rows["fisher"] == name].groupby("contraction"):
-            value, half = mean_with_interval(100 * (part["measured"] / part["predicted"] - 1))
+            value, half = mean_with_interval(100 * (part["ratio"] - 1))
             shift = 0.03 * (index - (len(names) - 1) / 2)
             axis.errorbar(contraction + shift, value, half, color=COLOURS[name], marker=MARKERS[name], capsize=2, ls="none",
                           label=LABELS[name] if contraction == rows["contraction"].min() else None)  # fmt: skip
@@ -59,11 +57,13 @@ def _errors(axis: Any, rows: Any) -> None:
         axis.axhline(edge, color="0.6", lw=0.8, ls=":", zorder=0)
     axis.text(rows["contraction"].max(), 5.2, r"$\alpha$ off by 5 %", fontsize=7, color="0.4", ha="right")
     axis.set(
-        xlabel=r"$c = \eta\,\alpha$ (shifted apart)", ylabel=r"error of the fitted $\eta k$ in %", ylim=(-6.5, 6.5)
+        xlabel=r"$c = \eta\,\alpha$ (shifted apart)",
+        ylabel=r"fitted $\eta k$ (unit-wise: $K$), error in %",
+        ylim=(-6.5, 6.5),
     )
     axis.set_xticks(sorted(rows["contraction"].unique()))
     axis.set_title(r"(b) rate $|1 - c|$: fitted against predicted")
-    axis.legend(fontsize=7, ncols=2, loc="lower left")
+    axis.legend(fontsize=7, ncols=2, loc="upper left", bbox_to_anchor=(0, 0.9))
 
 
 def _descent(axis: Any, rows: Any) -> None:

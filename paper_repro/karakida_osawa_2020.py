@@ -6,8 +6,11 @@ from analyses import (
     karakida_cross_entropy,
     karakida_depth,
     karakida_dynamics,
+    karakida_empirical_fisher,
     karakida_ensemble,
     karakida_isotropy,
+    karakida_laziness,
+    karakida_mini_batch,
     karakida_step_size,
     karakida_width,
 )
@@ -66,6 +69,24 @@ PAPER = Paper(
             "Ensembles: the law of the trained function over random initialisations",
             karakida_ensemble.study,
             "figures.karakida_ensemble:plot",
+        ),
+        FigureSpec(
+            "laziness",
+            "Laziness: displacement of the parameters and change of the kernels against width",
+            karakida_laziness.study,
+            "figures.karakida_laziness:plot",
+        ),
+        FigureSpec(
+            "mini_batch",
+            "Mini-batches: what a step does on and off its batch",
+            karakida_mini_batch.study,
+            "figures.karakida_mini_batch:plot",
+        ),
+        FigureSpec(
+            "empirical_fisher",
+            "The empirical Fisher: not isotropic, and why",
+            karakida_empirical_fisher.study,
+            "figures.karakida_empirical_fisher:plot",
         ),
     ),
 )

@@ -44,6 +44,7 @@ def test_against_full_matrices(fisher, network):
         function = dense.function + (dense.everywhere @ moved).reshape(function.shape)
 
 
+@pytest.mark.slow
 def test_simulations_move_as_far():
     """A wide network, several outputs, and infinite-width kernels; 5 % of `alpha` is noticed."""
     problem, _ = build("mse", width=1024)

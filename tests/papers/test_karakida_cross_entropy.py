@@ -26,6 +26,7 @@ def step_failures(fisher, theory):
     return failed(analysis.step_claims({fisher.name: analysis.steps(fisher, WIDTH, SEEDS, 0, theory)}, SCALE))
 
 
+@pytest.mark.slow
 def test_flow_claims_have_power():
     failures = functools.partial(flow_failures, BlockDiagonal())
     assert not failures(RIGHT)
@@ -41,6 +42,7 @@ def test_flow_claims_of_kfac_have_power():
     assert failures(WRONG["first layer dropped"]) >= {"train", "factor", "law"}
 
 
+@pytest.mark.slow
 def test_step_claims_have_power():
     failures = functools.partial(step_failures, BlockDiagonal())
     assert not failures(RIGHT)

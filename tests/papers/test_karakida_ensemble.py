@@ -45,6 +45,7 @@ def test_ensemble_claims_have_power(fisher):
     assert failed(fisher, WRONG["first layer dropped"]) & {"train/spread", "train/means", "train/covariances"}
 
 
+@pytest.mark.slow
 def test_networks_follow_the_law():
     """Two hundred small networks, at a width where their deviation is below the sampling error."""
     simulated, law = analysis.run(BlockDiagonal(), 128, 200, 0, RIGHT)

@@ -1,6 +1,7 @@
 """The ten-class figure: its claims hold, and fail under theories that are wrong by a little."""
 
 import numpy as np
+import pytest
 
 from analyses import karakida_ten_classes as analysis
 from analyses.karakida_theory import RIGHT, WRONG
@@ -10,6 +11,7 @@ WIDTH = 768
 SCALE = np.sqrt(2048 / WIDTH)
 
 
+@pytest.mark.slow
 def test_ten_class_claims_have_power():
     def failures(theory):
         one = analysis.run(BlockDiagonal(), WIDTH, 1, 0, theory)
@@ -20,6 +22,7 @@ def test_ten_class_claims_have_power():
     assert failures(WRONG["first layer dropped"]) >= {"train", "factor"}
 
 
+@pytest.mark.slow
 def test_isotropy_of_ten_outputs_has_power():
     def failures(theory):
         claims = analysis.isotropy_claims((Exact(), BlockDiagonal()), 600, 0, theory)
