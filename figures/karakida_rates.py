@@ -49,7 +49,7 @@ def _errors(axis: Any, rows: Any) -> None:
     for index, name in enumerate(names):
         for contraction, part in rows[rows["fisher"] == name].groupby("contraction"):
             value, half = mean_with_interval(100 * (part["ratio"] - 1))
-            shift = 0.03 * (index - (len(names) - 1) / 2)
+            shift = 0.025 * (index - (len(names) - 1) / 2)
             axis.errorbar(contraction + shift, value, half, color=COLOURS[name], marker=MARKERS[name], capsize=2, ls="none",
                           label=LABELS[name] if contraction == rows["contraction"].min() else None)  # fmt: skip
     axis.axhline(0, color="0.6", lw=0.8, zorder=0)
@@ -58,7 +58,7 @@ def _errors(axis: Any, rows: Any) -> None:
     axis.text(rows["contraction"].max(), 5.2, r"$\alpha$ off by 5 %", fontsize=7, color="0.4", ha="right")
     axis.set(
         xlabel=r"$c = \eta\,\alpha$ (shifted apart)",
-        ylabel=r"fitted $\eta k$ (unit-wise: $K$), error in %",
+        ylabel=r"error of the fitted $\eta k$ in %",
         ylim=(-6.5, 6.5),
     )
     axis.set_xticks(sorted(rows["contraction"].unique()))

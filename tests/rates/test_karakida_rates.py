@@ -31,7 +31,8 @@ def test_rate_claims_have_power(fisher):
 def test_descent_claims_have_power():
     def failures(theory):
         held = [analysis.descent(WIDTH, index, 0, theory) for index in range(2)]
-        return [claim.name for claim in analysis.descent_claims(held, SCALE) if not claim]
+        modes = [row for index in range(2) for row in analysis.mode_rows(WIDTH, index, 0, theory)]
+        return [claim.name for claim in analysis.descent_claims(held, modes, SCALE) if not claim]
 
     assert not failures(RIGHT)
     assert failures(WRONG["alpha off by 5 %"])
