@@ -7,7 +7,6 @@ from ntkng.closed_form import closed_form as closed_form
 from ntkng.compare import compare as compare
 from ntkng.compare import relative_distance as relative_distance
 from ntkng.cross_entropy import cross_entropy_flow as cross_entropy_flow
-from ntkng.displacement import displacement as displacement
 from ntkng.ensemble import Ensemble as Ensemble
 from ntkng.ensemble import ensemble as ensemble
 from ntkng.fisher import KFAC as KFAC
