@@ -31,6 +31,7 @@ from ntkng.problem import Problem as Problem
 from ntkng.report import Claim as Claim
 from ntkng.report import Report as Report
 from ntkng.simulate import simulate as simulate
+from ntkng.streamed import streamed_closed_form as streamed_closed_form
 from ntkng.trajectory import Trajectory as Trajectory
 
 __version__ = "0.1.0"

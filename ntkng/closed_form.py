@@ -75,7 +75,7 @@ def closed_form(
     times = step_times(steps, flow)
     if not flow and step_size is not None:
         positive("step_size", step_size)
-    start, start_test = _initial(problem, initial)
+    start, start_test = initial_function(problem, initial)
     preconditioned = fisher.kernel(kernels)
     values, vectors = jnp.linalg.eigh(preconditioned.train)
     eta = None if flow else step_size
@@ -175,7 +175,12 @@ def step_times(steps: Any, flow: bool) -> Array:
     return jnp.asarray(times)
 
 
-def _initial(problem: Problem, initial: tuple[Any, Any] | None) -> tuple[Array, Array | None]:
+def initial_function(problem: Problem, initial: tuple[Any, Any] | None) -> tuple[Array, Array | None]:
+    """`f_0` on train and test inputs, `[.., N, C]` and `[.., M, C]`; the zero function for `None`.
+
+    Raises:
+        ValueError: shapes that do not fit the problem.
+    """
     shapes = [(problem.samples, problem.outputs)]
     if problem.x_test is not None:
         shapes.append((len(problem.x_test), problem.outputs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 
-def spread(devices: Sequence[jax.Device], x: Array, y: Array, x_test: Array | None) -> list[Array | None]:
+def spread(devices: Sequence[Any], x: Array, y: Array, x_test: Array | None) -> list[Array | None]:
     """Inputs and targets by rows, one part a device; `x_test`, which is evaluated only, is copied to every device.
 
     Raises:

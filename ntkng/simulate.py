@@ -50,7 +50,7 @@ def simulate(
     dtype: Any = jnp.float64,
     solve_dtype: Any = jnp.float64,
     observe: Observer | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> Trajectory:
     """Train finite networks and record their functions.
 
@@ -69,7 +69,7 @@ def simulate(
         solve_dtype: of Grams and solves; float64 with a float32 network is a good fast mode.
         observe: a function `(network, parameters, x) -> {name: array}`, called at every time; its results are in
             `Trajectory.observed`.
-        devices: spread the training inputs over these, evenly (forward and backward passes and the rows of Grams are
+        devices: spread the training inputs over these JAX devices, evenly (forward and backward passes and the rows of Grams are
             shared, solves are not); `None` runs on the default device.
 
     Returns:
@@ -85,7 +85,8 @@ def simulate(
         steps = len(batches)
     steps = 10 if steps is None else steps if steps == 0 else positive_integer("steps", steps)
     seeds = positive_integer("seeds", seeds)
-    data = [None if a is None else jnp.asarray(a, dtype) for a in (problem.x, problem.y, problem.x_test)]
+    test = None if problem.x_test is None else jnp.asarray(problem.x_test, dtype)
+    data = [jnp.asarray(problem.x, dtype), jnp.asarray(problem.y, dtype), test]
     data = data if devices is None else spread(devices, *data)
     chosen = None if batches is None else jnp.asarray(batches)
     static = {"steps": steps, "solve_dtype": jnp.dtype(solve_dtype), "observe": observe, "loss": problem.loss}

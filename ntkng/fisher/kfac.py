@@ -107,7 +107,7 @@ class KFAC(Fisher):
         if any(layer.positions > 1 for layer in kernels.layers) and not self._is_regular(kernels):
             return None
         return sum(
-            self._output_scale(kernels.samples) if layer.is_output else kernels.samples * layer.positions**2
+            self.output_scale(kernels.samples) if layer.is_output else kernels.samples * layer.positions**2
             for layer in kernels.layers
         )
 
@@ -125,7 +125,7 @@ class KFAC(Fisher):
             is_even = leverages.min() > least and leverages.max() < leverages.mean() + LEVERAGE
             if not is_even or not (layer.is_output or not inspect("B", backward).is_singular):
                 return None
-            total += self._output_scale(kernels.samples) if layer.is_output else kernels.samples * leverages.mean()
+            total += self.output_scale(kernels.samples) if layer.is_output else kernels.samples * leverages.mean()
         return float(total)
 
     def _is_regular(self, kernels: Kernels) -> bool:
@@ -152,18 +152,19 @@ class KFAC(Fisher):
             return kronecker_gram(first, second, positions) / samples
         first = kronecker.expanded_form(inner_part, inner.train, samples, rho_inner, self.is_pseudo)
         if layer.is_output:  # delta is the identity: the factor is I_C, or I_C / N
-            second = self._output_scale(samples) * backward_part / (1 + rho_backward)
+            second = self.output_scale(samples) * backward_part / (1 + rho_backward)
         else:
             # the C x C factor of whitened outputs is inverted on its range, though their Gram has rank C at most
             divisor, pseudo = samples * positions, self.is_pseudo or layer.is_whitened_output
             second = kronecker.expanded_form(backward_part, backward.train, divisor, rho_backward, pseudo)
-            second = second * (self._output_scale(samples) if layer.is_whitened_output else 1)
+            second = second * (self.output_scale(samples) if layer.is_whitened_output else 1)
         return kronecker_gram(first, second, positions) / samples
 
     def _is_reduced(self, layer: LayerKernels) -> bool:
         return self.sharing == "reduce" and layer.positions > 1
 
-    def _output_scale(self, samples: int) -> int:
+    def output_scale(self, samples: int) -> int:
+        """What the output layer adds to `alpha`: 1, or N in the paper's scaling of its factor."""
         return 1 if self.last_layer == "fisher" else samples
 
     def dampings(self, layer: LayerKernels, kernels: Kernels) -> tuple[Any, Any]:
@@ -261,7 +262,7 @@ class KFAC(Fisher):
             rho_inner, rho_backward = self.factor_damping(np.trace(inner), np.trace(backward), sizes)
             inner, backward = inner + rho_inner * np.eye(sizes[0]), backward + rho_backward * np.eye(sizes[1])
             if layer.is_output:
-                backward = backward / self._output_scale(samples)
+                backward = backward / self.output_scale(samples)
             blocks.append(np.kron(backward, inner))
         return np.asarray(scipy.linalg.block_diag(*blocks))
 
