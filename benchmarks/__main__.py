@@ -21,11 +21,11 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the results")] = Path("out/benchmarks"),
 ) -> None:
     """Time steps, kernels and closed forms; each number is a median of alternating repetitions in this process."""
-    from benchmarks import dynamics, steps
+    from benchmarks import dynamics, growth, many_samples, steps
 
     console = Console()
     rows: list[dict[str, Any]] = []
-    for part in (steps.run, dynamics.kernels, dynamics.closed_forms):
+    for part in (steps.run, dynamics.kernels, dynamics.closed_forms, growth.run, many_samples.run):
         with console.status(f"{part.__module__}.{part.__name__}"):
             rows += part(quick)
         kind = jax.devices()[0].device_kind.replace(" ", "-")

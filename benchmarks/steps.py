@@ -35,18 +35,22 @@ def flops(samples: int, width: int, outputs: int) -> float:
     return forward + backward + grams + forward + (samples * outputs) ** 3 / 3
 
 
-def make(samples: int, width: int, outputs: int, dtype: Any) -> tuple[ntkng.Network, Any, jax.Array, jax.Array]:
+def make(
+    samples: int, width: int, outputs: int, dtype: Any, depth: int = DEPTH
+) -> tuple[ntkng.Network, Any, jax.Array, jax.Array]:
     """A ReLU network with data of the benchmark."""
     rng = np.random.default_rng(0)
-    network = ntkng.mlp(INPUTS, outputs, width=width, depth=DEPTH)
+    network = ntkng.mlp(INPUTS, outputs, width=width, depth=depth)
     parameters = network.init(jax.random.key(0), dtype)
     x = jnp.asarray(rng.normal(size=(samples, INPUTS)), dtype)
     return network, parameters, x, jnp.asarray(rng.normal(size=(samples, outputs)), dtype)
 
 
-def step_call(fisher: ntkng.Fisher, samples: int, width: int, outputs: int, dtype: Any) -> Callable[[], Any]:
+def step_call(
+    fisher: ntkng.Fisher, samples: int, width: int, outputs: int, dtype: Any, depth: int = DEPTH
+) -> Callable[[], Any]:
     """A compiled step with donated parameters, as a call without arguments."""
-    network, parameters, x, y = make(samples, width, outputs, dtype)
+    network, parameters, x, y = make(samples, width, outputs, dtype, depth)
 
     def step(parameters: Any, fisher: ntkng.Fisher, x: jax.Array, y: jax.Array, eta: float) -> Any:
         f, records = network.linearise(parameters, x)
