@@ -10,6 +10,7 @@ and falls like 1/M in the last.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,8 +41,8 @@ KAPPAS: dict[type[Fisher], tuple[float, ...]] = {
     KFAC: (0.003, 0.03, 0.3),
 }
 # at width 2048, mean over networks: max over steps of the relative distance to the closed form on train and test inputs
-BOUND, TEST_BOUND = 0.06, 0.15
-FACTOR = 0.03  # of the factor on K that fits best
+BOUND, TEST_BOUND = 0.03, 0.2
+FACTOR = 0.03  # of the factor on K that fits best, at any width
 CLOCK = 0.1
 
 
@@ -57,14 +58,15 @@ class Run:
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """Simulations at three dampings of each approximation, spectra over dampings, and K-FAC's split."""
-    width, seeds = settings.choose((1024, 3), (2048, 4), (4096, 8))
+    width, seeds = settings.choose((1024, 6), (2048, 6), (4096, 8))
     cases = [(kind, kappa) for kind, kappas in KAPPAS.items() for kappa in kappas]
     setting = problem(width, settings.seed)
     kernels = analytic(setting.network, setting.x, setting.x_test)
-    runs = [
-        run(kind, kappa, setting, kernels, seeds, settings.seed, theory)
-        for kind, kappa in settings.track(cases, "damped training", len(cases))
-    ]
+    paths = {
+        case: train(*case, setting, kernels, seeds, settings.seed)
+        for case in settings.track(cases, "damped training", len(cases))
+    }
+    runs = [hold_case(*case, setting, kernels, path, theory) for case, path in paths.items()]
     spectra = karakida_poles.spectrum(settings.seed)
     example = karakida_poles.diverging(settings.seed)
     widths, networks = settings.choose(((64, 256, 1024), 5), ((64, 256, 1024, 2048), 8))
@@ -81,6 +83,7 @@ def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     return Study(table, report, facts=facts)
 
 
+@functools.cache
 def problem(width: int, seed: int) -> Problem:
     """Digits, 3 against 8; a smooth activation, so that finite widths are near the limit."""
     data = split("digits", SAMPLES, seed)
@@ -92,20 +95,25 @@ def damping(kernels: Kernels, kappa: float) -> float:
     return float(kappa * np.trace(np.asarray(kernels.theta.train)) / kernels.size / kernels.samples)
 
 
-def run(
-    kind: type[Fisher], kappa: float, setting: Problem, kernels: Kernels, seeds: int, seed: int, theory: Theory
-) -> Run:
-    """Simulate at `eta = 1 / (2 k_max)`, and predict."""
+def train(kind: type[Fisher], kappa: float, setting: Problem, kernels: Kernels, seeds: int, seed: int) -> Trajectory:
+    """Networks at `eta = 1 / (2 k_max)`."""
     fisher = kind(damping(kernels, kappa))
     eta = 0.5 / float(np.asarray(fisher.kernel(kernels).eigenvalues())[-1])
-    simulated = simulate(setting, fisher, seed, step_size=eta, steps=STEPS, seeds=seeds)
-    held = hold(setting, fisher, kernels, simulated, theory)
-    return Run(fisher, kappa, held, scalar_clock(simulated, fisher, kernels, eta))
+    return simulate(setting, fisher, seed, step_size=eta, steps=STEPS, seeds=seeds)
 
 
-def scalar_clock(simulated: Trajectory, fisher: Fisher, kernels: Kernels, eta: float) -> np.ndarray:
+def hold_case(
+    kind: type[Fisher], kappa: float, setting: Problem, kernels: Kernels, path: Trajectory, theory: Theory
+) -> Run:
+    """The networks against the closed form."""
+    fisher = kind(damping(kernels, kappa))
+    return Run(fisher, kappa, hold(setting, fisher, kernels, path, theory), scalar_clock(path, fisher, kernels))
+
+
+def scalar_clock(simulated: Trajectory, fisher: Fisher, kernels: Kernels) -> np.ndarray:
     """Distance to the simulation of `r_0 - K r_0 (1 - (1 - eta k)^t) / k` with one rate `k`, the mean eigenvalue, for all."""
-    found = fisher.kernel(kernels)
+    found, eta = fisher.kernel(kernels), simulated.step_size
+    assert eta is not None
     start = np.asarray(simulated.residual)[:, :1]
     passed = (1 - (1 - eta * found.alpha) ** np.asarray(simulated.times)) / found.alpha
     moved = np.einsum("ij,stjc->stic", np.asarray(found.train), start)
@@ -132,7 +140,7 @@ def training_claims(runs: list[Run], scale: float) -> Iterator[Claim]:
     for one in runs:
         yield from comparison_claims(
             f"{one.fisher.name}, kappa = {one.kappa:g}", one.held, bound=scale * BOUND, test_bound=scale * TEST_BOUND,
-            factor=scale * FACTOR, source=f"{SOURCE}, section 3; matrix dynamics: ours",
+            factor=FACTOR, source=f"{SOURCE}, section 3; matrix dynamics: ours",
         )  # fmt: skip
         spectrum = one.held.predicted.stability
         if spectrum is not None and 3 * spectrum.smallest < spectrum.largest:

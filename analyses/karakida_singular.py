@@ -6,9 +6,11 @@ r"""Block tri-diagonal Fisher at depths 3s + 2, where the pattern is singular: t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -18,13 +20,15 @@ from analyses.seeds import mean_with_interval
 from analyses.study import Settings, Study
 from ntkng.compare import worst_distance
 from ntkng.fisher import BlockTriDiagonal
-from ntkng.kernels import analytic, empirical
+from ntkng.kernels import Kernels, analytic, empirical
 from ntkng.multilayer_perceptron import mlp
+from ntkng.precision import in_float64
 from ntkng.problem import Problem
 from ntkng.provenance import provenance
 from ntkng.report import Claim, Report
 from ntkng.simulate import simulate
 from ntkng.statistics import Estimate, log_log_slope
+from ntkng.trajectory import Trajectory
 
 SAMPLES, STEPS, FRACTION = 20, 8, 0.5
 SINGULAR = (2, 5)
@@ -34,6 +38,7 @@ ALPHA = {2: 1, 3: 1, 4: 2, 5: 2, 6: 2, 7: 3, 8: 3}
 ISOTROPY = 1e-6
 # at width 2048, mean over networks: relative distance on train and test inputs, and the factor on K
 BOUND, TEST_BOUND, FACTOR = 0.01, 0.2, 0.01
+MOVED = 0.05  # of the distance that the parameters move
 
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
@@ -43,12 +48,15 @@ def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     limits = [row for depth in SINGULAR for row in limit(depth, settings.seed)]
     widths, seeds = settings.choose(((256, 1024), 2), ((256, 512, 1024, 2048), 4))
     cases = [(depth, width) for depth in SINGULAR for width in widths]
-    runs = {
-        case: train(*case, seeds, settings.seed, theory)
+    paths = {
+        case: train(*case, seeds, settings.seed)
         for case in settings.track(cases, "training at depths 2 and 5", len(cases))
     }
+    runs = {case: hold_case(*case, path, settings.seed, theory) for case, path in paths.items()}
     slopes = {depth: slope({w: run for (d, w), run in runs.items() if d == depth}) for depth in SINGULAR}
     claims = [*isotropy_claims(rows), *limit_claims(limits), *training_claims(runs, slopes)]
+    for depth in SINGULAR:
+        claims += moved_claims(depth, widths[-1], paths[depth, widths[-1]], settings.seed, theory)
     facts = {"samples": SAMPLES, "width": widths[-1], "seeds": seeds, "fraction": FRACTION, "steps": STEPS}
     report = Report("Tri-diagonal pattern at depths 3s + 2", tuple(claims), provenance(facts, seed=settings.seed))
     panels = {
@@ -61,6 +69,7 @@ def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     return Study(table, report, facts={**facts, "slopes": {d: s.value for d, s in slopes.items()}})
 
 
+@functools.cache
 def problem(depth: int, width: int, seed: int) -> Problem:
     """Digits, 3 against 8, and an erf network."""
     data = split("digits", SAMPLES, seed)
@@ -74,7 +83,7 @@ def isotropy(depth: int, seed: int, theory: Theory) -> Iterator[dict[str, Any]]:
     """`alpha` and the distance from isotropy, at infinite and at finite width."""
     setting = problem(depth, 256, seed)
     sources = {
-        "analytic": analytic(setting.network, setting.x),
+        "analytic": layer_kernels(depth, seed),
         "width 256": empirical(setting.network, draw(setting.network, seed), setting.x),
     }
     for source, kernels in sources.items():
@@ -104,8 +113,7 @@ def isotropy_claims(rows: list[dict[str, Any]]) -> Iterator[Claim]:
 
 def limit(depth: int, seed: int) -> Iterator[dict[str, Any]]:
     """Distance of the damped `K` and `K'` to their undamped limits."""
-    setting = problem(depth, 1, seed)
-    kernels = analytic(setting.network, setting.x, setting.x_test)
+    kernels = layer_kernels(depth, seed)
     scale = np.mean([np.trace(np.asarray(layer.theta.train)) / kernels.size for layer in kernels.layers])
     undamped = BlockTriDiagonal().kernel(kernels)
     for kappa in KAPPAS:
@@ -134,19 +142,56 @@ def limit_claims(rows: list[dict[str, Any]]) -> Iterator[Claim]:
 # -- training --------------------------------------------------------------------------------------------------------
 
 
-def train(depth: int, width: int, seeds: int, seed: int, theory: Theory) -> Comparison:
+def train(depth: int, width: int, seeds: int, seed: int) -> Trajectory:
     """Networks at half of the optimal step size."""
+    eta = FRACTION * BlockTriDiagonal().optimal_step(layer_kernels(depth, seed))
     setting = problem(depth, width, seed)
-    kernels = analytic(setting.network, setting.x, setting.x_test)
-    eta = FRACTION * BlockTriDiagonal().optimal_step(kernels)
-    simulated = simulate(setting, BlockTriDiagonal(), seed, step_size=eta, steps=STEPS, seeds=seeds)
-    return hold(setting, BlockTriDiagonal(), kernels, simulated, theory)
+    return simulate(setting, BlockTriDiagonal(), seed, step_size=eta, steps=STEPS, seeds=seeds)
+
+
+def hold_case(depth: int, width: int, path: Trajectory, seed: int, theory: Theory) -> Comparison:
+    """The networks against the closed form."""
+    return hold(problem(depth, width, seed), BlockTriDiagonal(), layer_kernels(depth, seed), path, theory)
+
+
+@functools.cache
+def layer_kernels(depth: int, seed: int) -> Kernels:
+    """Infinite-width kernels, on test inputs too."""
+    setting = problem(depth, 1, seed)
+    return analytic(setting.network, setting.x, setting.x_test)
+
+
+@in_float64
+def distance_moved(depth: int, path: Trajectory, seed: int, theory: Theory) -> np.ndarray:
+    """`|theta_t - theta_0|` of the last step: `|sum_l J_l^T V_l r_0| (1 - (1 - eta alpha)^t) / alpha`, one a network.
+
+    Other than the functions it depends on how the layers share the work, in infinitely many ways for a singular pattern.
+    """
+    kernels, fisher = theory.kernels(layer_kernels(depth, seed)), BlockTriDiagonal()
+    alpha = theory.scale * (fisher.predicted_alpha(kernels) or np.nan)
+    start = jnp.asarray(path.residual[:, 0, :, 0].T)
+    square = np.zeros(start.shape[1])
+    for layer, dual in zip(kernels.layers, fisher.duals(kernels, start), strict=True):
+        if dual is not None:
+            square += np.einsum("ns,nm,ms->s", dual, layer.theta.train, dual)
+    assert path.step_size is not None
+    return np.sqrt(square) * (1 - (1 - path.step_size * alpha) ** STEPS) / alpha
 
 
 def slope(runs: dict[int, Comparison]) -> Estimate:
     """Log-log slope in width of the worst distance on the training inputs."""
     widths = np.array(list(runs), float)
     return log_log_slope(widths, np.array([worst_distance(run.simulated, run.predicted) for run in runs.values()]))
+
+
+def moved_claims(depth: int, width: int, path: Trajectory, seed: int, theory: Theory) -> Iterator[Claim]:
+    """The layers share the work as in the limit of vanishing damping."""
+    ratios = np.asarray(path.displacement)[:, -1] / distance_moved(depth, path, seed, theory)
+    value, half = mean_with_interval(ratios)
+    yield Claim.within(
+        f"L = {depth}, width {width}/parameters", value, 1 - MOVED, 1 + MOVED,
+        "|theta_t - theta_0| after training over that of infinite width, mean over networks", uncertainty=half, source="ours",
+    )  # fmt: skip
 
 
 def training_claims(runs: dict[tuple[int, int], Comparison], slopes: dict[int, Estimate]) -> Iterator[Claim]:

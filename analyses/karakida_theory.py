@@ -17,9 +17,9 @@ from jaxtyping import Float
 
 from analyses.planted import Belief, altered
 from analyses.seeds import mean_with_interval
-from ntkng.closed_form import closed_form
+from ntkng.closed_form import closed_form, dynamics
 from ntkng.compare import compare
-from ntkng.fisher import Fisher
+from ntkng.fisher import Fisher, PreconditionedKernel
 from ntkng.kernels import Kernels
 from ntkng.problem import Problem
 from ntkng.report import Claim
@@ -109,6 +109,23 @@ def hold_against(simulated: Trajectory, predict: Callable[[float], Trajectory]) 
 def hold(setting: Problem, fisher: Fisher, kernels: Kernels, simulated: Trajectory, theory: Theory) -> Comparison:
     """A simulation against the closed form that the theory gives."""
     return hold_against(simulated, functools.partial(theory.predict, setting, fisher, kernels, simulated))
+
+
+def hold_kernel(
+    setting: Problem, preconditioned: PreconditionedKernel, simulated: Trajectory, scale: float = 1.0
+) -> Comparison:
+    """A simulation against the closed form of `scale K`."""
+    assert simulated.step_size is not None
+    eta = scale * simulated.step_size
+    steps = len(np.asarray(simulated.times)) - 1
+
+    def predict(factor: float) -> Trajectory:
+        start = initial(simulated)
+        return dynamics(
+            setting, preconditioned, step_size=factor * eta, steps=steps, initial=start, fisher=simulated.fisher or ""
+        )  # fmt: skip
+
+    return hold_against(simulated, predict)
 
 
 def initial(simulated: Trajectory) -> Any:

@@ -51,9 +51,7 @@ def _spectrum(axis: Any, rows: Any) -> None:
         for column, dashes in (("largest", "-"), ("smallest", "--")):
             label = LABELS[name] if column == "largest" else None
             axis.plot(part["rho"], part[column], dashes, color=COLOURS[name], label=label)
-    window = rows[rows["verdict"] == "ill-posed"]["rho"]
-    if len(window):
-        axis.axvspan(window.min(), window.max(), color="0.9", label="ill-posed")
+    _windows(axis, rows[rows["fisher"] == "BlockTriDiagonal"])
     axis.axhline(0, color="0.6", lw=0.8)
     axis.set(xscale="log", xlabel=r"damping $\rho$", ylabel="extreme eigenvalues of $K$")
     axis.set_yscale("symlog", linthresh=1.0)
@@ -61,12 +59,24 @@ def _spectrum(axis: Any, rows: Any) -> None:
     axis.legend(loc="lower right", title="largest (—), smallest (- -)", title_fontsize=8)
 
 
+def _windows(axis: Any, rows: Any) -> None:
+    """Shade the dampings at which the verdict is ill-posed, half a grid step on either side."""
+    grid, bad = rows["rho"].to_numpy(), (rows["verdict"] == "ill-posed").to_numpy()
+    middles = np.sqrt(grid[:-1] * grid[1:])
+    left, right = np.r_[grid[0], middles], np.r_[middles, grid[-1]]
+    label: str | None = "ill-posed"
+    for low, high in zip(left[bad], right[bad], strict=True):
+        axis.axvspan(low, high, color="0.88", lw=0, label=label, zorder=0)
+        label = None
+
+
 def _split(axis: Any, rows: Any) -> None:
     for index, (layer, part) in enumerate(rows.groupby("layer")):
         limit = part.groupby("width")["limit"].first()
         axis.plot(limit.index, limit, color=PALETTE[index], label=f"layer {int(layer)}")
-        shift = 1.0 + 0.04 * (np.asarray(part["seed"], float) - 1)
+        shift = 1.03 ** (np.asarray(part["seed"], float) - part["seed"].mean())
         axis.plot(part["width"] * shift, part["pi"], ls="none", marker="o", ms=3, color=PALETTE[index], alpha=0.7)
     axis.set(xscale="log", yscale="log", xlabel="width $M$", ylabel=r"$\pi = \rho_A / \sqrt{\rho}$")
     axis.set_title(r"(f) K-FAC's $\pi$ rule")
-    axis.legend(title="lines: infinite width", title_fontsize=8)
+    axis.set_ylim(top=30)
+    axis.legend(title="lines: infinite width, dots: networks", title_fontsize=8, loc="upper left", ncols=3)

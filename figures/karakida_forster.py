@@ -27,14 +27,16 @@ def plot(study: Study) -> Any:
     axes[1].set(xlabel="mode, sorted", ylabel="eigenvalue of $K$", title="(b) K-FAC's preconditioned kernel")
     for axis in axes[:2]:
         axis.legend()
-    law = facts["fraction"] ** np.arange(int(np.max(study.table["step"])) + 1)
-    axes[2].plot(law, color="0.8", lw=5, zorder=0, label=r"$(1 - \eta\alpha)^t$")
-    for axis, quantity in zip(axes[2:], ("residual", "test loss"), strict=True):
-        _path(axis, study.table[study.table["quantity"] == quantity])
-        axis.set(yscale="log", xlabel=r"step, $\eta = 1/(2\alpha)$")
+    residual, loss = (study.table[study.table["quantity"] == quantity] for quantity in ("residual", "test loss"))
+    law = facts["fraction"] ** residual["step"]
+    _path(axes[2], residual.assign(value=residual["value"] / law, half_width=residual["half_width"] / law))
+    axes[2].axhline(1, color="0.6", lw=0.8, zorder=0)
+    _path(axes[3], loss)
+    for axis in axes[2:]:
+        axis.set(xlabel=r"step $t$, $\eta = 1/(2\alpha)$")
         axis.legend(title="lines: closed form, markers: networks", title_fontsize=8)
-    axes[2].set(ylabel=r"$|r_t|\,/\,|r_0|$ (training)", title="(c) one rate, or many")
-    axes[3].set_ylim(0.15, 3)
+    axes[2].set(ylabel=r"$|r_t|\,/\,(1 - \eta\alpha)^t |r_0|$ (training)", title="(c) one rate, or many")
+    axes[3].set(ylim=(0, None))
     axes[3].set(ylabel="test loss", title="(d) test inputs, transformed by the same R")
     figure.suptitle(
         f"K-FAC on digits: N = {facts['samples']} samples in d = {facts['dimension']} dimensions, {facts['depth']} layers, "

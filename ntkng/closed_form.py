@@ -72,15 +72,53 @@ def closed_form(
             problem.network, problem.x, problem.x_test, factors=fisher.needs_factors, units=fisher.unit_sampling()
         )
     check_kernels(problem, kernels)
+    alpha = fisher.predicted_alpha(kernels) if step_size is None and not flow else None
+    return dynamics(
+        problem, fisher.kernel(kernels), step_size=step_size, steps=steps, flow=flow, initial=initial, alpha=alpha,
+        fisher=fisher.name,
+    )  # fmt: skip
+
+
+@in_float64
+def dynamics(
+    problem: Problem,
+    preconditioned: PreconditionedKernel,
+    *,
+    step_size: float | None = None,
+    steps: Any = 10,
+    flow: bool = False,
+    initial: tuple[Any, Any] | None = None,
+    alpha: float | None = None,
+    fisher: str = "",
+) -> Trajectory:
+    """The same for a preconditioned kernel at hand, however it was made.
+
+    Args:
+        problem: inputs and targets, squared loss.
+        preconditioned: `K` and `K'` on these inputs.
+        step_size: as for `closed_form`; `None` takes `1/alpha`, or else `2/(k_min + k_max)`.
+        steps: as for `closed_form`.
+        flow: as for `closed_form`.
+        initial: as for `closed_form`.
+        alpha: where `K = alpha I` is known.
+        fisher: name for the trajectory.
+
+    Raises:
+        ValueError: a kernel of other sizes than the problem, and as for `closed_form`.
+    """
+    if (preconditioned.samples, preconditioned.outputs) != (problem.samples, problem.outputs):
+        raise ValueError(
+            f"K is for N = {preconditioned.samples}, C = {preconditioned.outputs}, the problem has N = {problem.samples}, "
+            f"C = {problem.outputs}; compute it from problem.x"
+        )
     times = step_times(steps, flow)
     if not flow and step_size is not None:
         positive("step_size", step_size)
     start, start_test = initial_function(problem, initial)
-    preconditioned = fisher.kernel(kernels)
     values, vectors = jnp.linalg.eigh(preconditioned.train)
     eta = None if flow else step_size
     if not flow and step_size is None:
-        eta = fastest_step(fisher.predicted_alpha(kernels), np.asarray(values))
+        eta = fastest_step(alpha, np.asarray(values))
     train, test = propagate(preconditioned, values, vectors, start - problem.y, times, eta)
     return Trajectory(
         times=times,
@@ -90,7 +128,7 @@ def closed_form(
         test_targets=problem.y_test,
         stability=stability(np.asarray(values), eta),
         source="closed form",
-        fisher=fisher.name,
+        fisher=fisher,
         step_size=None if eta is None else float(eta),
     )
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from analyses import (
     karakida_cross_entropy,
+    karakida_damping,
     karakida_depth,
     karakida_dynamics,
     karakida_empirical_fisher,
     karakida_ensemble,
+    karakida_forster,
     karakida_isotropy,
     karakida_laziness,
     karakida_mini_batch,
+    karakida_singular,
     karakida_step_size,
+    karakida_unit_wise,
     karakida_width,
 )
 from paper_repro.paper import FigureSpec, Paper
@@ -57,6 +61,30 @@ PAPER = Paper(
             "The constant alpha against depth",
             karakida_depth.study,
             "figures.karakida_depth:plot",
+        ),
+        FigureSpec(
+            "unit_wise",
+            "Unit-wise Fisher matrix: alpha, training and the need of damping",
+            karakida_unit_wise.study,
+            "figures.karakida_unit_wise:plot",
+        ),
+        FigureSpec(
+            "damping",
+            "Damped training in closed form, poles, and K-FAC's pi rule",
+            karakida_damping.study,
+            "figures.karakida_damping:plot",
+        ),
+        FigureSpec(
+            "singular",
+            "Block tri-diagonal Fisher matrix where the pattern is singular",
+            karakida_singular.study,
+            "figures.karakida_singular:plot",
+        ),
+        FigureSpec(
+            "forster",
+            "K-FAC with fewer input dimensions than samples: Forster's transform",
+            karakida_forster.study,
+            "figures.karakida_forster:plot",
         ),
         FigureSpec(
             "cross_entropy",
