@@ -24,7 +24,9 @@ def setting():
     return problem, analytic(problem.network, problem.x, problem.x_test)
 
 
-KINDS = [pytest.param(kind, marks=[pytest.mark.slow] if kind in (Exact, BlockDiagonal) else []) for kind in damping.KAPPAS]
+KINDS = [
+    pytest.param(kind, marks=[pytest.mark.slow] if kind in (Exact, BlockDiagonal) else []) for kind in damping.KAPPAS
+]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
