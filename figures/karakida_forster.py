@@ -40,7 +40,7 @@ def plot(study: Study) -> Any:
     axes[3].set(ylabel="test loss", title="(d) test inputs, transformed by the same R")
     figure.suptitle(
         f"K-FAC on digits: N = {facts['samples']} samples in d = {facts['dimension']} dimensions, {facts['depth']} layers, "
-        f"width {facts['width']}, {facts['seeds']} networks",
+        f"width {facts['width']}, {facts['seeds']} networks, bars: 95 % intervals",
         fontsize=10,
     )
     return figure

@@ -23,7 +23,8 @@ def plot(study: Study) -> Any:
     _widths(axes[3], parts["width"], study.facts["slopes"])
     facts = study.facts
     figure.suptitle(
-        f"Block tri-diagonal Fisher where the pattern is singular (L = 3s + 2), N = {facts['samples']}", fontsize=10
+        f"Block tri-diagonal Fisher where the pattern is singular (L = 3s + 2), N = {facts['samples']}; bars: 95 % intervals",
+        fontsize=10,
     )
     axes[2].set_title(f"(c) training at width {facts['width']}, {facts['seeds']} networks")
     return figure

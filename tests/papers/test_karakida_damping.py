@@ -8,7 +8,7 @@ import pytest
 from analyses import karakida_damping as damping
 from analyses import karakida_pi_rule, karakida_poles
 from analyses.karakida_theory import RIGHT, Theory
-from ntkng.fisher import BlockDiagonal, BlockTriDiagonal, Exact
+from ntkng.fisher import KFAC, BlockDiagonal, BlockTriDiagonal, Exact
 from ntkng.kernels import analytic
 
 WIDTH, SEEDS = 1024, 3
@@ -24,9 +24,7 @@ def setting():
     return problem, analytic(problem.network, problem.x, problem.x_test)
 
 
-KINDS = [
-    pytest.param(kind, marks=[pytest.mark.slow] if kind in (Exact, BlockDiagonal) else []) for kind in damping.KAPPAS
-]
+KINDS = [pytest.param(kind, marks=[] if kind is KFAC else [pytest.mark.slow]) for kind in damping.KAPPAS]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

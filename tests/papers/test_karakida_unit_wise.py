@@ -37,7 +37,8 @@ def test_alpha(case):
     assert "resolution" in failed(unit_wise._alpha_claims({case: unit_wise.compare_alpha(case, wide, RIGHT)}))
 
 
-@pytest.mark.parametrize("case", [ERF, pytest.param(RELU, marks=pytest.mark.slow)], ids=lambda case: case.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [ERF, RELU], ids=lambda case: case.name)
 @one_blas_thread()
 def test_training(case):
     path, width = train(case, WIDTH, KAPPA, 4, 0), WIDTH
