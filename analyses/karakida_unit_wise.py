@@ -31,6 +31,7 @@ COARSE = 2**9  # points for curves
 FALSE_ALARM, RESOLUTION = 1e-3, 0.01
 WIDTH = 1024  # of the bounds on distances; those of narrower networks are wider, proportional to 1/width
 BOUNDS = {"erf": (0.01, 0.18), "relu": (0.028, 0.08)}  # max_t |f_t - f_t^closed| / |r_0|, mean, on (train, test)
+TRUSTED, DAMPED_BOUNDS = (1e-1, 1e-3), (0.02, 0.25)  # other dampings of erf networks, and their bounds
 FACTOR = {"erf": 0.03, "relu": 0.045}  # signs of ReLU units flip during the first steps
 SLOPE, BLOW_UP = -0.3, 20.0
 SECTION = f"{SOURCE}, section 4.4"
@@ -56,7 +57,12 @@ def study(settings: Settings, theory: Theory = RIGHT, measured: Measured | None 
     )
     slopes = {(case.activation, on): _slope(table, case, on) for case, _ in held for on in ("train", "test")}
     facts = {"samples": SAMPLES, "kappa": KAPPA, "width": width, "networks": len(next(iter(held.values())).factors)}
-    claims = [*_alpha_claims(alphas), *_limit_claims(table), *_path_claims(held, slopes), *_damping_claims(damped)]
+    claims = [
+        *_alpha_claims(alphas),
+        *_limit_claims(table),
+        *_path_claims(held, slopes),
+        *_damping_claims(damped, width),
+    ]
     report = Report("Unit-wise Fisher", tuple(claims), provenance(facts, seed=settings.seed))
     values = {key: slope.value for key, slope in slopes.items()}
     return Study(table, report, facts={**facts, "slopes": values, "gamma": GAMMA})
@@ -190,7 +196,14 @@ def _path_claims(held: Held, slopes: Mapping[tuple[str, str], Estimate]) -> Iter
             )  # fmt: skip
 
 
-def _damping_claims(damped: Mapping[float, Comparison]) -> Iterator[Claim]:
+def _damping_claims(damped: Mapping[float, Comparison], width: int) -> Iterator[Claim]:
+    stretch = max(1.0, WIDTH / width)
+    for kappa in TRUSTED:
+        bound, test_bound = (stretch * b for b in DAMPED_BOUNDS)
+        yield from comparison_claims(
+            f"erf/kappa = {kappa:g}", damped[kappa],
+            bound=bound, test_bound=test_bound, factor=FACTOR["erf"], source=SECTION,
+        )  # fmt: skip
     distances = {kappa: float(worst_distance(one.simulated, one.predicted).mean()) for kappa, one in damped.items()}
     smallest = min(distances)
     yield Claim.above(

@@ -56,7 +56,7 @@ def measure(settings: Settings) -> Measured:
     }
     runs = [(case, width) for case in cases[:2] for width in widths]
     paths = {run: train(*run, KAPPA, networks, settings.seed) for run in settings.track(runs, "unit-wise: training")}
-    others = [kappa for kappa in DAMPINGS[:: settings.choose(5, 1)] if kappa != KAPPA]
+    others = [kappa for kappa in settings.choose((1e-1, 1e-3, 1e-6), DAMPINGS) if kappa != KAPPA]
     damped = {
         kappa: train(cases[0], widths[-1], kappa, networks, settings.seed)
         for kappa in settings.track(others, "unit-wise: training with other dampings")
