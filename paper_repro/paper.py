@@ -46,7 +46,7 @@ class Paper:
     Attributes:
         key: as given on the command line, such as `"karakida-osawa-2020"`.
         title: of the paper.
-        bibtex: how to cite it.
+        bibtex: how to cite it; empty where there is no paper.
         figures: in the order in which they run.
     """
 
