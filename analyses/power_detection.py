@@ -39,7 +39,7 @@ NONE = "none of these"
 
 def study(settings: Settings) -> Study:
     """Every planted error through every check that it touches, with fresh networks in every run."""
-    runs, fault_runs = settings.choose((1, 1), (8, 2), (40, 10))
+    runs, fault_runs = settings.choose((1, 1), (4, 1), (8, 2))
     names = settings.choose(["Exact", "GradientDescent"], list(SETTINGS))
     points = [{"setting": name, "run": run, "seed": settings.seed} for name in names for run in range(runs)]
     options: dict[str, Any] = {"cache": settings.cache, "track": settings.track}

@@ -55,6 +55,8 @@ def _panel(ax: Axes, part, sizes, colours: Colormap):
         value = values[row, column]
         colour = "white" if value < 0.6 else "black"
         ax.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=6, color=colour)
+    ax.hlines(np.arange(1, len(part)) - 0.5, -0.5, len(COLUMNS) - 0.5, color="white", lw=0.5)
+    ax.vlines(np.arange(1, len(COLUMNS)) - 0.5, -0.5, len(part) - 0.5, color="white", lw=0.5)
     ax.axvline(len(CHECKS) - 0.5, color="white", lw=3)
     for name in ("left", "bottom"):
         ax.spines[name].set_visible(False)

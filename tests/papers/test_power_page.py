@@ -1,0 +1,36 @@
+"""The tables of "What a pass means" are those of the committed reports, and these reports hold."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def tables():
+    spec = importlib.util.spec_from_file_location("power_tables", ROOT / "docs" / "power_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_has_the_tables_of_the_reports(tables):
+    page = tables.PAGE.read_text()
+    assert tables.filled(page) == page, "run python docs/power_tables.py"
+
+
+def test_the_reports_hold(tables):
+    detection, curve = tables.load("detection_full"), tables.load("curve_full")
+    assert detection
+    assert curve
+    trials = {"/".join(levels): tables.counts(claim)[1] for levels, claim in tables.claims(curve, "false alarms")}
+    assert trials["trajectory/Exact"] >= 200
+    assert trials["kernels/kernels"] >= 200
+    assert {"versions", "commit", "device"} <= set(curve.provenance)
+
+
+def test_pages_without_a_table_are_refused(tables):
+    with pytest.raises(ValueError, match="expected one place"):
+        tables.filled("no tables here")
