@@ -1,4 +1,4 @@
-"""The tables of `pages/what_a_pass_means.md`, from the committed reports of the runs: `python docs/power_tables.py`.
+"""The tables of `pages/what_a_pass_means.md`, from the committed report of the run: `python docs/power_tables.py`.
 
 It rewrites what stands between the page's markers; a test compares.
 """
@@ -14,13 +14,13 @@ from ntkng.report import Claim, Report
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "pages" / "what_a_pass_means.md"
-GALLERY = ROOT / "figures" / "gallery" / "power"
+REPORT = ROOT / "figures" / "gallery" / "power" / "full.json"
 COUNTS = re.compile(r"(\d+) of (\d+); 95 % interval ([\d.]+) ?% \.\. ([\d.]+) ?%")
 
 
-def load(name: str) -> Report:
-    """A committed report."""
-    return Report.from_dict(json.loads((GALLERY / f"{name}.json").read_text()))
+def load() -> Report:
+    """The committed report of `python -m paper_repro --paper power --full`."""
+    return Report.from_dict(json.loads(REPORT.read_text()))
 
 
 def claims(report: Report, part: str) -> list[tuple[list[str], Claim]]:
@@ -81,13 +81,14 @@ def detected(report: Report) -> str:
 
 def filled(text: str) -> str:
     """The page with its tables renewed."""
-    curve, detection = load("curve_full"), load("detection_full")
-    tables = {
-        "false alarms": false_alarms(curve), "smallest errors": smallest_errors(curve), "detected": detected(detection),
-    }  # fmt: skip
-    for name, table in tables.items():
-        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
-        text, count = re.subn(pattern, lambda found, table=table: f"{found[1]}{table}{found[2]}", text, flags=re.DOTALL)
+    report = load()
+    makers = {"false alarms": false_alarms, "smallest errors": smallest_errors, "detected": detected}
+    for name, make in makers.items():
+        table = make(report)
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        text, count = re.subn(
+            pattern, lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text, flags=re.DOTALL
+        )
         if count != 1:
             raise ValueError(f"expected one place for the table {name!r} in {PAGE.name}, found {count}")
     return text

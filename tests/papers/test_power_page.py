@@ -1,4 +1,4 @@
-"""The tables of "What a pass means" are those of the committed reports, and these reports hold."""
+"""The tables of "What a pass means" are those of the committed report, which holds."""
 
 import importlib.util
 from pathlib import Path
@@ -21,14 +21,13 @@ def test_the_page_has_the_tables_of_the_reports(tables):
     assert tables.filled(page) == page, "run python docs/power_tables.py"
 
 
-def test_the_reports_hold(tables):
-    detection, curve = tables.load("detection_full"), tables.load("curve_full")
-    assert detection
-    assert curve
-    trials = {"/".join(levels): tables.counts(claim)[1] for levels, claim in tables.claims(curve, "false alarms")}
+def test_the_report_holds(tables):
+    report = tables.load()
+    assert report
+    trials = {"/".join(levels): tables.counts(claim)[1] for levels, claim in tables.claims(report, "false alarms")}
     assert trials["trajectory/Exact"] >= 200
     assert trials["kernels/kernels"] >= 200
-    assert {"versions", "commit", "device"} <= set(curve.provenance)
+    assert {"versions", "commit", "device"} <= set(report.provenance)
 
 
 def test_pages_without_a_table_are_refused(tables):
