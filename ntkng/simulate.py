@@ -51,6 +51,7 @@ def simulate(
     solve_dtype: Any = jnp.float64,
     observe: Observer | None = None,
     devices: Sequence[Any] | None = None,
+    keep_parameters: bool = False,
 ) -> Trajectory:
     """Train finite networks and record their functions.
 
@@ -71,6 +72,7 @@ def simulate(
             `Trajectory.observed`.
         devices: spread the training inputs over these JAX devices, evenly (forward and backward passes and the rows of Grams are
             shared, solves are not); `None` runs on the default device.
+        keep_parameters: whether `Trajectory.parameters` holds the trained networks.
 
     Returns:
         A `Trajectory` with leading axis `seeds`.
@@ -90,6 +92,7 @@ def simulate(
     data = data if devices is None else spread(devices, *data)
     chosen = None if batches is None else jnp.asarray(batches)
     static = {"steps": steps, "solve_dtype": jnp.dtype(solve_dtype), "observe": observe, "loss": problem.loss}
+    static["keep_parameters"] = keep_parameters
     run = functools.partial(_train, problem.network, batches=chosen, **static)
     first = slice(None) if batches is None else batches[0]
     if parameters is not None:
@@ -102,7 +105,7 @@ def simulate(
         keys = jax.random.split(as_key(key), seeds)
         check_start(problem, fisher, problem.network.init(keys[0], dtype), first)
         results = _each_seed(run, problem.network, fisher, keys, dtype, data, step_size)
-    train, test, displacement, observed = results
+    train, test, displacement, observed, trained = results
     if fisher.is_matrix_free and not np.isfinite(np.asarray(train)).all():
         raise ValueError(
             f"{fisher.name}: conjugate gradients missed their tolerance, or training diverged; allow more iterations, use "
@@ -116,6 +119,7 @@ def simulate(
         test_targets=problem.y_test,
         displacement=displacement,
         observed=observed,
+        parameters=trained,
         source="simulation",
         fisher=fisher.name,
         step_size=float(step_size),
@@ -194,7 +198,7 @@ def _each_seed(
     return jax.tree.map(lambda *parts: jnp.stack(parts), *[one(key) for key in keys])
 
 
-@functools.partial(jax.jit, static_argnames=("network", "steps", "solve_dtype", "observe", "loss"))
+@functools.partial(jax.jit, static_argnames=("network", "steps", "solve_dtype", "observe", "loss", "keep_parameters"))
 def _train(
     network: Network,
     fisher: Fisher,
@@ -209,8 +213,9 @@ def _train(
     solve_dtype: Any,
     observe: Observer | None,
     loss: str,
-) -> tuple[Array, Array | None, Array, Mapping[str, Array]]:
-    """All steps as one program; returns functions, displacements and observations at all `steps + 1` times."""
+    keep_parameters: bool,
+) -> tuple[Array, Array | None, Array, Mapping[str, Array], Parameters | None]:
+    """All steps as one program: functions, displacements and observations at all `steps + 1` times; parameters at the last."""
     start = parameters
 
     def look(parameters: Parameters) -> Any:
@@ -237,7 +242,8 @@ def _train(
     with jax.default_matmul_precision("highest"):
         parameters, seen = jax.lax.scan(step, parameters, batches, length=steps)
         last = network.apply(parameters, x), *look(parameters)
-    return jax.tree.map(lambda path, end: jnp.concatenate([path, end[None]]), seen, last)
+    joined = jax.tree.map(lambda path, end: jnp.concatenate([path, end[None]]), seen, last)
+    return *joined, parameters if keep_parameters else None
 
 
 def apply_step(

@@ -31,6 +31,8 @@ class Trajectory:
         test_targets: `y'`, or `None`.
         displacement: `|theta_t - theta_0|`, `[seeds, T]`; simulations only.
         observed: further arrays with leading axes `[seeds, T]`, by name; simulations only.
+        parameters: of the trained networks, in the pytree structure that `Network.init` returns, every array with a leading
+            axis `seeds`; simulations with `keep_parameters=True` only.
         stability: what the spectrum of `K` says of the step size; closed forms only (static).
         source: `"closed form"`, `"iteration"` or `"ODE"` in function space, or `"simulation"` (static).
         fisher: name of the approximation (static).
@@ -46,6 +48,7 @@ class Trajectory:
     test_targets: Float[AnyArray, "M C"] | None = None
     displacement: Float[AnyArray, "seeds T"] | None = None
     observed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parameters: Any = None
     stability: Stability | None = dataclasses.field(default=None, metadata={"static": True})
     source: Literal["closed form", "iteration", "ODE", "simulation"] = dataclasses.field(
         default="closed form", metadata={"static": True}

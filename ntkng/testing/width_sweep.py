@@ -110,7 +110,8 @@ def sample_kernels(network: Network, x: Any, x_test: Any = None, *, seeds: int =
     keys = jax.random.split(as_key(key), seeds)
     shapes = jax.eval_shape(network.init, keys[0])
     size = 6 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
-    chunk = max(1, min(seeds, CHUNK_BYTES // size))
+    fitting = max(1, min(seeds, CHUNK_BYTES // size))
+    chunk = 1 << (fitting.bit_length() - 1)  # a remainder would be compiled as a second program
     return _sample_kernels(network, chunk, keys, *inputs)
 
 

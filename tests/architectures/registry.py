@@ -174,7 +174,7 @@ def preactivation_resnet(stax, width, outputs):
 def attention(stax, width, outputs):
     return stax.serial(
         stax.Dense(width, b_std=0.1), stax.LayerNorm(),
-        stax.GlobalSelfAttention(width, width, width, 2, W_key_std=1.2, W_query_std=1.1, b_std=0.1), stax.Erf(),
+        stax.GlobalSelfAttention(width, width, width, max(2, width // 4), W_key_std=1.2, W_query_std=1.1, b_std=0.1), stax.Erf(),
         stax.Dense(width), stax.GlobalAvgPool(), stax.Dense(outputs),
     )  # fmt: skip
 
@@ -183,7 +183,7 @@ def positional_attention(stax, width, outputs):
     return stax.serial(
         stax.Conv(width, (2,)),
         stax.GlobalSelfAttention(
-            width, width, width, 2, attention_mechanism="RELU", pos_emb_type="CONCAT", n_chan_pos_emb=width, val_pos_emb=True
+            width, width, width, max(2, width // 4), attention_mechanism="RELU", pos_emb_type="CONCAT", n_chan_pos_emb=width, val_pos_emb=True
         ),
         stax.Erf(), stax.Flatten(), stax.Dense(outputs),
     )  # fmt: skip
