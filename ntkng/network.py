@@ -184,7 +184,7 @@ def _require_leading_batch(name: str, tag: tape.Tag) -> None:
 
 def _dimensions(marker: tape.Marker) -> tuple[int, int]:
     """`(K, M)` of a layer whose parameters are weights and bias; 0 where the notion does not apply."""
-    if marker.tag.kind not in ("Dense", "Conv", "ConvTranspose"):
+    if marker.tag.kind not in ("Dense", "Conv"):
         return 0, 0
     weights, bias = marker.parameters
     units = _units(marker)

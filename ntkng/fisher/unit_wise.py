@@ -16,6 +16,10 @@ variance. The damping is therefore relative to the layer's mean block, whatever 
 
 At infinite width `K_l = M_l E[D' A' D (D A D + N rho_l I)^{-1}]` (one output; `D = diag(delta)`), an expectation over the
 Gaussian processes of `ntkng.kernels.unit_sampling`, with an error bar.
+
+Where weights are shared over positions (Conv, or Dense with spatial axes) the units are the channels, at finite width only,
+with `Theta_{l,i}` of `ntkng.fisher.channel_blocks`; in the damping, `mean(delta_l^2)` is over positions too, and `tr(A_{l-1})`
+sums over them. Layers with other weights (ConvLocal, ConvTranspose, attention) are refused.
 """
 
 from __future__ import annotations
@@ -29,12 +33,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.conditioning import Conditioning, inspect
-from ntkng.fisher import unit_blocks
+from ntkng.fisher import channel_blocks, unit_blocks
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.dense import DenseLayer
 from ntkng.fisher.solves import project, solve
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels, sum_
-from ntkng.kernels.units import UnitSampling, has_units
+from ntkng.kernels.units import UnitSampling, has_units, unit_signals
+from ntkng.layers import affine, affine_gram
 from ntkng.layers.record import LayerRecord
 from ntkng.precision import in_float64
 from ntkng.statistics import Estimate, mean
@@ -61,6 +66,7 @@ class UnitWise(Fisher):
     sampling: UnitSampling = SAMPLING
 
     isotropic: ClassVar[bool] = False
+    needs_factors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         positive(
@@ -118,6 +124,8 @@ class UnitWise(Fisher):
         """The layer's part of `K` and `K'`, once per group of sampled units, on a leading axis."""
         inner = _inner(layer, kernels.samples).map(jnp.asarray)
         shift = _next(self._shift(layer, kernels), last)
+        if layer.positions > 1:
+            return channel_blocks.kernel(inner, _units(layer), shift).map(lambda part: part[None])
         if not layer.is_output:
             return unit_blocks.kernel(inner, _units(layer), shift, independent=kernels.block < kernels.outputs)
         identity = jnp.eye(kernels.block, dtype=inner.train.dtype)  # delta: every output is a unit with the block A
@@ -127,9 +135,8 @@ class UnitWise(Fisher):
         """`N rho_l`."""
         if not self.relative:
             return kernels.samples * self.damping
-        return (
-            self.damping * _mean_square(layer, kernels) * _inner(layer, kernels.samples).train.trace() / kernels.samples
-        )
+        trace = _inner(layer, kernels.samples).train.trace()
+        return self.damping * _mean_square(layer, kernels) * trace / kernels.samples
 
     def inspect(self, kernels: Kernels) -> tuple[Conditioning, ...]:
         """For every layer the block of a unit of average scale, `mean(delta^2) A + N rho_l I`."""
@@ -156,6 +163,8 @@ class UnitWise(Fisher):
     ) -> Array:
         if not has_units(record):
             raise ValueError(_unsupported(layer))
+        if layer.positions > 1:
+            return self._channel_cotangent(layer, record, kernels, residual, last)
         inner = _inner(layer, kernels.samples).train
         shift, residual = _next(self._shift(layer, kernels), last), residual.astype(inner.dtype)
         if layer.is_output:
@@ -163,6 +172,19 @@ class UnitWise(Fisher):
         else:
             cotangent = unit_blocks.cotangents(inner, record.deltas, shift, residual)
         return cotangent.astype(record.deltas.dtype)
+
+    def _channel_cotangent(
+        self, layer: LayerKernels, record: LayerRecord, kernels: Kernels, residual: Array, last: Array | None
+    ) -> Array:
+        dtype = layer.theta.train.dtype
+        seen = affine.view(record.astype(dtype))
+        inner, deltas = affine_gram.input_gram(seen, seen), unit_signals(record.astype(dtype))
+        shift = kernels.samples * self.damping
+        if self.relative:
+            shift = self.damping * (deltas**2).mean() * inner.trace() / kernels.samples
+        step = channel_blocks.cotangents(inner, deltas, _next(shift, last), residual.astype(dtype))
+        rows = step.reshape(-1, step.shape[-1])
+        return affine.as_outputs(record, rows.astype(record.deltas.dtype))
 
     def dense(self, layers: Sequence[DenseLayer], samples: int) -> Float[np.ndarray, "P P"]:
         """`J^T J / N` with everything outside of the units' blocks set to 0, plus `rho_l I`."""
@@ -172,7 +194,7 @@ class UnitWise(Fisher):
         for layer in layers:
             if layer.features is None or layer.deltas is None:
                 raise ValueError("the unit-wise Fisher needs the factors of every layer, got one with a Jacobian only")
-            units = layer.deltas.shape[1]
+            units = layer.deltas.shape[-1]
             scale = np.mean(layer.deltas**2) * np.sum(layer.features**2) / samples**2 if self.relative else 1.0
             for part in np.split(layer.jacobian, units, axis=1):
                 blocks.append(part.T @ part / samples + float(self.damping) * scale * np.eye(part.shape[1]))
@@ -189,7 +211,7 @@ def _next(shift: Any, last: Array | None) -> Any:
 
 
 def _inner(layer: LayerKernels, samples: int) -> Any:
-    if layer.inner is None or layer.backward is None or len(layer.inner.train) != samples:
+    if layer.inner is None or layer.backward is None or len(layer.inner.train) != samples * layer.positions:
         raise ValueError(_unsupported(layer))
     return layer.inner
 
@@ -204,16 +226,21 @@ def _units(layer: LayerKernels) -> Any:
 
 
 def _unsupported(layer: LayerKernels) -> str:
+    if layer.dimensions != (0, 0) and layer.positions > 1:
+        return (
+            f"these kernels hold no units of layer {layer.name}, whose weights are shared over {layer.positions} positions; "
+            "compute them with empirical(..., units=True)"
+        )
     return (
-        f"the unit-wise Fisher is defined here for dense layers without positions, which layer {layer.name} is not; "
+        f"the unit-wise Fisher is defined here for Dense and Conv layers, which layer {layer.name} is not; "
         "use BlockDiagonal for this network"
     )
 
 
 def _mean_square(layer: LayerKernels, kernels: Kernels) -> Any:
-    """`mean(delta_l^2)` over samples, outputs and units, from the trace of `B_l`."""
+    """`mean(delta_l^2)` over samples, outputs, units and positions, from the trace of `B_l`."""
     if layer.backward is None:
         raise ValueError(_unsupported(layer))
     # at infinite width the stored Gram is that of one of the C independent outputs
     trace = layer.backward.train.trace() * (kernels.outputs // kernels.block)
-    return trace / (kernels.samples * kernels.outputs * layer.dimensions[1])
+    return trace / (kernels.samples * kernels.outputs * layer.dimensions[1] * layer.positions)

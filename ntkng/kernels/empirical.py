@@ -35,7 +35,8 @@ def empirical(
         x: training inputs.
         x_test: test inputs, or `None`.
         factors: also keep `A` and `B` of layers with positions, `[N S, N S]` and `[N C S, N C S]`, which `KFAC` needs.
-        units: also keep the backward signals of every unit, `[M, N, C]` a layer, which `UnitWise` needs.
+        units: also keep the backward signals of every unit (channel), `[M, N, C]` a layer, with positions `[M, N, C, S]`, and
+            the factors, which `UnitWise` needs.
 
     Returns:
         `Kernels` with `[N C, N C]` and `[M C, N C]` Grams, sample-major.
@@ -72,7 +73,7 @@ def from_records(
     for index, (name, train) in enumerate(zip(network.layer_names(), records, strict=True)):
         test = None if test_records is None else test_records[index]
         positions = network.positions[index]
-        grams = _grams(train, test, positions == 1, factors)
+        grams = _grams(train, test, positions == 1, factors or units)
         shape = name, network.dimensions[index], positions
         is_output = index == network.output_layer
         own_units = units_of(train, test) if units and not is_output else None

@@ -2,7 +2,8 @@ r"""Backward signals of a layer's units: what unit-wise approximations need beyo
 
 Unit `i` of layer `l` has the backward signals `delta_{l,i}[n, c] = d f_c(x_n) / d u_{l,i}(x_n)`. A finite network has `M_l`
 of them. At infinite width they are independent and identically distributed, and a sample of them stands for the layer
-(`ntkng.kernels.unit_sampling`), each sampled unit for `M_l / S` units of the network. One type for both.
+(`ntkng.kernels.unit_sampling`), each sampled unit for a share of the `M_l` units of the network. One type for both. The units
+of a layer whose weights are shared over S positions (convolutions) are its channels, with a signal at every position.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkng.layers import affine
 from ntkng.layers.record import LayerRecord
 from ntkng.validation import positive_integer
 
@@ -48,37 +50,42 @@ class Units:
     """Units of one layer.
 
     Attributes:
-        train: `delta[i, n, c]`, `[S, N, C]`.
-        test: the same on test inputs, `[S, N', C]`, or `None`.
-        weight: how many units of the network each of them stands for: 1, or `M_l / S` for a sample (static).
+        train: `delta[i, n, c]`, `[M, N, C]`, or `delta[i, n, c, s]` with S positions.
+        test: the same on test inputs, `[M, N', C]`, or `None`.
+        weight: how many units of the network each of them stands for: 1, or more for a sample (static).
         groups: number of independent groups (scramblings) in which a sample is drawn, equal in size and one after
             another; 1 for a finite network (static).
     """
 
-    train: Float[Array, "S N C"]
-    test: Float[Array, "S N2 C"] | None = None
+    train: Float[Array, "M N C *S"]
+    test: Float[Array, "M N2 C *S"] | None = None
     weight: float = dataclasses.field(default=1.0, metadata={"static": True})
     groups: int = dataclasses.field(default=1, metadata={"static": True})
 
     @property
-    def both(self) -> Float[Array, "S N3 C"]:
+    def both(self) -> Float[Array, "M N3 C *S"]:
         """Training inputs, then test inputs, if any."""
         return self.train if self.test is None else jnp.concatenate([self.train, self.test], axis=1)
 
     @property
     def active(self) -> float:
         """Share of the pairs of a unit and a training input whose backward signal is not 0: about 1/2 for ReLU."""
-        return float((abs(self.train).sum(axis=-1) > 0).mean())
+        return float((abs(self.train).reshape(*self.train.shape[:2], -1).sum(axis=-1) > 0).mean())
 
 
 def has_units(record: LayerRecord) -> bool:
-    """Whether the layer is an affine map per sample, without positions, so that its units have one `delta` a sample."""
-    return record.tag.kind == "Dense" and record.inputs.ndim == 2 and record.deltas.ndim == 3
+    """Whether each unit's weights act alike at every position (Dense, Conv), so that the layer has blocks per unit."""
+    return affine.has_factors(record.tag.kind)
+
+
+def unit_signals(record: LayerRecord) -> Float[Array, "M N C *S"]:
+    """`delta[i, n, c]`, or `delta[i, n, c, s]` with positions, of a layer that has units."""
+    deltas = jnp.moveaxis(affine.view(record).deltas, -1, 0)
+    return deltas[..., 0] if deltas.shape[-1] == 1 else deltas
 
 
 def units_of(train: LayerRecord, test: LayerRecord | None = None) -> Units | None:
     """The units of a finite network's layer; `None` where it has none (see `has_units`)."""
     if not has_units(train):
         return None
-    parts = [None if record is None else jnp.moveaxis(record.deltas, -1, 0) for record in (train, test)]
-    return Units(parts[0], parts[1])  # type: ignore[arg-type]
+    return Units(unit_signals(train), None if test is None else unit_signals(test))

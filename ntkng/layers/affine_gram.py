@@ -33,10 +33,14 @@ def gram(rows: AffineView, columns: AffineView) -> Float[Array, "NC1 NC2"]:
 
 def kronecker_factors(rows: AffineView, columns: AffineView) -> tuple[Array, Array]:
     """`A = a a^T` `[N1 S, N2 S]` and `B = delta delta^T` `[N1 C S, N2 C S]`, over samples (outputs) and positions."""
-    features = [view.features.reshape(-1, view.features.shape[-1]) for view in (rows, columns)]
     deltas = [view.deltas.reshape(-1, view.deltas.shape[-1]) for view in (rows, columns)]
-    inner = jnp.matmul(features[0], features[1].T, precision="highest") + rows.bias**2
-    return inner, jnp.matmul(deltas[0], deltas[1].T, precision="highest")
+    return input_gram(rows, columns), jnp.matmul(deltas[0], deltas[1].T, precision="highest")
+
+
+def input_gram(rows: AffineView, columns: AffineView) -> Float[Array, "N1S N2S"]:
+    """`A = a a^T` over samples and positions."""
+    features = [view.features.reshape(-1, view.features.shape[-1]) for view in (rows, columns)]
+    return jnp.matmul(features[0], features[1].T, precision="highest") + rows.bias**2
 
 
 def kronecker_gram(

@@ -26,7 +26,7 @@ from ntkng.testing.fit import limit
 FALSE_ALARM, POWER, EFFECT, FAST_EFFECT = 0.01, 0.95, 0.05, 0.1
 SAMPLES, TESTS, OUTPUTS = 3, 2, 2
 WIDTHS, BATCH = (32, 64), 256  # twice as many networks at half the width: the same variance
-FAST = ("residual_mlp", "pooled_cnn")
+FAST = ("positionwise",)
 CASES = [pytest.param(name, EFFECT, marks=pytest.mark.slow) for name in ARCHITECTURES]
 CASES += [pytest.param(name, FAST_EFFECT) for name in FAST]
 

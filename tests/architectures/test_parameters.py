@@ -60,6 +60,7 @@ def test_trained_networks_can_be_used_outside():
 
 def test_containers_of_combinators():
     """Nested serial and parallel layers nest tuples and lists as neural-tangents does; nothing is flattened."""
+
     def build(s):
         return s.serial(s.Dense(3), s.FanOut(2), s.parallel(s.serial(s.Relu(), s.Dense(3)), s.Identity()), s.FanInSum())
 

@@ -7,7 +7,6 @@ import pytest
 import scipy.linalg
 
 import ntkng
-from ntkng import stax
 from ntkng.fisher import DenseLayer, UnitWise, unit_blocks
 from ntkng.fisher.small_solves import inverse_lower, solve_small
 from ntkng.kernels import Gram, Units
@@ -197,14 +196,7 @@ def test_damping_is_required(damping):
         UnitWise(damping)
 
 
-def test_unsupported_layers_and_missing_units():
-    convolution = ntkng.Network(stax.serial(stax.Conv(4, (3,)), stax.Relu(), stax.Flatten(), stax.Dense(1)), (6, 2))
-    x = RNG.normal(size=(4, 6, 2))
-    parameters = convolution.init(jax.random.key(0))
-    with pytest.raises(ValueError, match=r"dense layers without positions, which layer 1: Conv is not.*BlockDiagonal"):
-        UnitWise().kernel(ntkng.empirical(convolution, parameters, x, units=True))
-    with pytest.raises(ValueError, match="1: Conv is not"):
-        ntkng.simulate(ntkng.Problem(convolution, x, np.ones(4)), UnitWise(), step_size=0.1, steps=1)
+def test_missing_units():
     network = ntkng.mlp(D, 1, width=8)
     for kernels in (ntkng.analytic(network, X), ntkng.empirical(network, network.init(jax.random.key(0)), X)):
         with pytest.raises(ValueError, match=r"no units of layer 1: Dense.*units=UnitSampling"):
