@@ -43,7 +43,7 @@ MOVED = 0.05  # of the distance that the parameters move
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """`alpha` over depths, the limit of vanishing damping, and training at depths 2 and 5."""
-    depths = settings.choose((2, 3, 4, 5, 6), tuple(ALPHA))
+    depths = settings.choose((2, 3, 4, 5), tuple(ALPHA))
     rows = [row for depth in settings.track(depths, "depths") for row in isotropy(depth, settings.seed, theory)]
     limits = [row for depth in SINGULAR for row in limit(depth, settings.seed)]
     widths, seeds = settings.choose(((256, 1024), 2), ((256, 512, 1024, 2048), 4))

@@ -172,7 +172,7 @@ def _limit_claims(table: pd.DataFrame) -> Iterator[Claim]:
     for (activation, outputs), rows in curve.groupby(["activation", "outputs"]):
         own, gamma = rows.loc[rows["kappa"].idxmin()], GAMMA[str(activation)]
         yield Claim.within(
-            f"{activation}/C = {outputs:g}/vanishing damping", own["value"], 0.975 * gamma, 1.005 * gamma,
+            f"{activation}/C = {outputs:g}/vanishing damping", own["value"], 0.975 * gamma, 1.01 * gamma,
             f"C alpha per hidden unit at kappa = {own['kappa']:g}, towards P(phi'(u) != 0) = {gamma:g}",
             uncertainty=own["half_width"], source=SECTION,
         )  # fmt: skip

@@ -28,7 +28,7 @@ class Measured:
         cases: activations and outputs.
         alphas: `tr K / NC` at the default damping, by case, then width: one value a network.
         by_damping: `C (tr K / NC - 1)` over the number of hidden units at the largest width, by (case, kappa).
-        paths: trained networks at the default damping, by (activation, width).
+        paths: trained networks at the default damping, by case and width (C = 1; quick: erf only).
         damped_paths: trained networks at the largest width, by kappa (erf).
     """
 
@@ -41,7 +41,7 @@ class Measured:
 
 def measure(settings: Settings) -> Measured:
     """Kernels and training of finite networks."""
-    points = settings.choose(2**10, 2**12)
+    points = settings.choose(2**9, 2**12)
     cases = (Case("erf", 1, points), Case("relu", 1, points), Case("erf", 3, points))
     widths = settings.choose((128, 512), (128, 256, 512, 1024), (256, 512, 1024, 2048, 4096))
     seeds, networks = settings.choose((10, 4), (12, 6), (24, 8))
@@ -54,7 +54,7 @@ def measure(settings: Settings) -> Measured:
         (case, kappa): per_unit(case, widths[-1], finite_alphas(case, widths[-1], kappa, 2, settings.seed))
         for case, kappa in settings.track(curve, "unit-wise: alpha against damping")
     }
-    runs = [(case, width) for case in cases[:2] for width in widths]
+    runs = [(case, width) for case in cases[: settings.choose(1, 2)] for width in widths]
     paths = {run: train(*run, KAPPA, networks, settings.seed) for run in settings.track(runs, "unit-wise: training")}
     others = [kappa for kappa in settings.choose((1e-1, 1e-3, 1e-6), DAMPINGS) if kappa != KAPPA]
     damped = {

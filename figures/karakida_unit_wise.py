@@ -88,7 +88,7 @@ def _training(axis: Any, table: Any) -> None:
 
 
 def _distances(axis: Any, table: Any, slopes: Any) -> None:
-    for activation in ("erf", "relu"):
+    for activation in sorted(table["activation"].unique()):
         colour, _ = LOOK[activation, 1]
         for on, marker, dashes in (("train", "o", "-"), ("test", "^", "--")):
             rows = table[(table["activation"] == activation) & (table["on"] == on)]
