@@ -30,17 +30,21 @@ from ntkng.simulate import simulate
 from ntkng.trajectory import Trajectory
 
 SAMPLES, TESTS, DEPTH, STEPS, FRACTION = 50, 300, 3, 6, 0.5
+TARGET = 3.0  # scale of the targets, above that of f_0, which stays in the test function
 FISHERS: tuple[Fisher, ...] = (GradientDescent(), Exact(), BlockDiagonal(), BlockTriDiagonal(), KFAC())
 # at width 2048, mean over networks: relative distance on train and test inputs, and the factor on K
-BOUNDS = {"GradientDescent": (0.05, 0.1, 0.04), "KFAC": (0.06, 0.4, 0.04)}
-BOUND = (0.025, 0.3, 0.02)  # of the others
-ACCURACY, SAME_CLASS = 0.04, 0.8  # at width 2048: error of the test accuracy, share of inputs that are classified alike
+BOUNDS = {"GradientDescent": (0.08, 0.2, 0.045), "KFAC": (0.03, 0.7, 0.02)}  # K-FAC: the pixels are ill-conditioned
+BOUND = (0.015, 0.3, 0.02)  # of the others
+ACCURACY, SAME_CLASS = (
+    0.04,
+    0.75,
+)  # at width 2048: error of the test accuracy, share of inputs that are classified alike
 ISOTROPY = 1e-6
 
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """Training of networks with ten outputs, the closed form, and the spectra of their own `K`."""
-    width, seeds = settings.choose((768, 1), (2048, 2), (4096, 4))
+    width, seeds = settings.choose((768, 1), (2048, 3), (4096, 4))
     fishers = settings.choose(FISHERS[0:3:2], FISHERS)  # quick: gradient descent and block-diagonal
     chosen = settings.track(fishers, "ten classes", len(fishers))
     runs = {fisher.name: run(fisher, width, seeds, settings.seed, theory) for fisher in chosen}
@@ -57,12 +61,12 @@ def study(settings: Settings, theory: Theory = RIGHT) -> Study:
 
 @functools.cache
 def problem(width: int, seed: int, tests: int = TESTS) -> Problem:
-    """All digits, five of each for training, one-hot targets without their mean, and an erf network."""
+    """All digits, five of each for training, one-hot targets without their mean, scaled, and an erf network."""
     data = load("digits").centred().split(SAMPLES, TESTS, seed=seed)
     network = mlp(data.x.shape[1], data.y.shape[1], width=width, depth=DEPTH, activation="erf")
     assert data.x_test is not None
     assert data.y_test is not None
-    y, y_test = (targets - 1 / targets.shape[1] for targets in (data.y, data.y_test[:tests]))
+    y, y_test = (TARGET * (targets - 1 / targets.shape[1]) for targets in (data.y, data.y_test[:tests]))
     return Problem(network, data.x, y, data.x_test[:tests], y_test)
 
 

@@ -71,7 +71,8 @@ def _descent(axis: Any, rows: Any) -> None:
     colour = COLOURS["GradientDescent"]
     axis.plot(theory["step"], theory["value"], color=colour, label="closed form")
     chosen = simulation.iloc[:: max(len(simulation) // 16, 1)]
-    axis.errorbar(chosen["step"], chosen["value"], chosen["half_width"], color=colour, ls="none", marker="v", capsize=2,
+    halves = np.minimum(chosen["half_width"], 0.9 * chosen["value"])  # the axis is logarithmic
+    axis.errorbar(chosen["step"], chosen["value"], halves, color=colour, ls="none", marker="v", capsize=2,
                   label="networks")  # fmt: skip
     axis.set(yscale="log", xlabel=r"step, $\eta = 1/k_{\max}$", ylabel=r"$|r_t|\,/\,|r_0|$ (training)")
     axis.set_title("(c) gradient descent: many rates")

@@ -13,8 +13,10 @@ from analyses import (
     karakida_isotropy,
     karakida_laziness,
     karakida_mini_batch,
+    karakida_rates,
     karakida_singular,
     karakida_step_size,
+    karakida_ten_classes,
     karakida_unit_wise,
     karakida_width,
 )
@@ -103,6 +105,18 @@ PAPER = Paper(
             "Laziness: displacement of the parameters and change of the kernels against width",
             karakida_laziness.study,
             "figures.karakida_laziness:plot",
+        ),
+        FigureSpec(
+            "rates",
+            "Rates of convergence: one for all approximations, many for gradient descent",
+            karakida_rates.study,
+            "figures.karakida_rates:plot",
+        ),
+        FigureSpec(
+            "ten_classes",
+            "Ten outputs: all ten digits, with accuracies",
+            karakida_ten_classes.study,
+            "figures.karakida_ten_classes:plot",
         ),
         FigureSpec(
             "mini_batch",

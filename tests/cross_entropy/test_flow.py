@@ -18,10 +18,17 @@ from ntkng.kernels.rows import everywhere
 from ntkng.trajectory import FAMILIES
 
 TIME, NODES = 1.2, 16
+SLOW = pytest.mark.slow
 CLOSED = [
-    (loss, fisher) for loss in ("softmax", "logistic") for fisher in (Exact(), BlockDiagonal(), BlockTriDiagonal())
+    ("softmax", BlockDiagonal()),
+    ("logistic", Exact()),
+    *(pytest.param("softmax", fisher, marks=SLOW) for fisher in (Exact(), BlockTriDiagonal())),
+    *(pytest.param("logistic", fisher, marks=SLOW) for fisher in (BlockDiagonal(), BlockTriDiagonal())),
 ]
-INTEGRATED = [("softmax", KFAC()), ("softmax", BlockDiagonal(0.02)), ("logistic", KFAC(0.02))]
+INTEGRATED = [
+    ("softmax", KFAC()),
+    *(pytest.param(*case, marks=SLOW) for case in (("softmax", BlockDiagonal(0.02)), ("logistic", KFAC(0.02)))),
+]
 ALPHA = {"Exact": 1, "BlockDiagonal": 3, "BlockTriDiagonal": 1, "KFAC": 2 * SAMPLES + 1}
 
 

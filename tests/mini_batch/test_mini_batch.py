@@ -23,14 +23,13 @@ def observe(network, parameters, x):
 
 
 CASES = [
-    ("mse", BlockDiagonal(0.02)),
     ("mse", KFAC()),
     ("softmax", BlockDiagonal()),
     ("mse", EmpiricalFisher(0.1)),
-    ("mse", EmpiricalFisher(0.1, KFAC())),
 ]
 MORE = [
-    *(("mse", fisher) for fisher in (Exact(), BlockTriDiagonal(), KFAC(0.02), EmpiricalFisher(0.1, BlockDiagonal()))),
+    *(("mse", fisher) for fisher in (Exact(), BlockDiagonal(0.02), BlockTriDiagonal(), KFAC(0.02))),
+    *(("mse", EmpiricalFisher(0.1, of)) for of in (BlockDiagonal(), KFAC())),
     ("softmax", EmpiricalFisher(0.1)),
 ]
 CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in MORE]
