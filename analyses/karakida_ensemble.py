@@ -48,7 +48,7 @@ OURS = f"ours for natural gradients, from {SOURCE}, section 3; Lee et al. 2019 f
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """Trained networks and the predicted Gaussian process, for every approximation."""
-    width, networks = settings.choose((256, 200), (512, 256), (1024, 512))
+    width, networks = settings.choose((512, 200), (512, 256), (1024, 512))
     fishers = settings.choose((FISHERS[0], *FISHERS[2::2]), FISHERS)  # quick: three of them
     chosen = settings.track(fishers, "ensembles", len(fishers))
     runs = {fisher.name: run(fisher, width, networks, settings.seed, theory) for fisher in chosen}

@@ -55,7 +55,7 @@ def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     claims = [
         *claims_of(runs, scale, settings.seed),
         *kaczmarz_claims(passes, scale),
-        *own_kernel_claims(fishers, settings.seed, theory),
+        *([] if settings.quick else own_kernel_claims(fishers, settings.seed, theory)),
     ]
     facts = {"samples": SAMPLES, "batch": BATCH, "passes": PASSES, "depth": DEPTH, "width": width, "seeds": seeds}
     report = Report("Mini-batches", tuple(claims), provenance(facts, seed=settings.seed))
