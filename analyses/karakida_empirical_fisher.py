@@ -49,7 +49,7 @@ BOUND, TEST_BOUND, FACTOR, FLOW_BOUND, FLOW_FACTOR = 0.04, 0.15, 0.03, 0.02, 0.0
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """The spectrum of `K`, the flow by small steps, and damped training."""
     width, seeds = settings.choose((1024, 2), (2048, 4), (4096, 8))
-    counts = settings.choose((8, 16), (16, 32, 64), (8, 16, 32, 64))
+    counts = settings.choose((8, 16, 32), (16, 32, 64), (8, 16, 32, 64))
     spectra = list(spectrum(settings.seed, theory))
     flows = {count: flow(count, width, settings.seed, theory) for count in settings.track(counts, "empirical flow")}
     slope = log_log_slope(
