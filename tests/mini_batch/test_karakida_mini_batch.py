@@ -29,6 +29,7 @@ def test_mini_batch_claims_have_power(fisher):
     assert batch_failures(fisher, WRONG["first layer dropped"]) >= {"train", "factor"}
 
 
+@pytest.mark.slow
 def test_own_kernel_claims_of_batches_have_power():
     def failures(theory):
         cases = {"Exact": Exact(), "Exact, damped": batches.damped(0)}
