@@ -102,7 +102,7 @@ def test_no_gram_is_formed():
         start = setting.network.init(jax.random.key(0))
         compiled = _train.lower(
             setting.network, Exact(0.1, solver=solver), start, jnp.asarray(setting.x), jnp.asarray(setting.y), None, 0.1,
-            batches=None, steps=1, solve_dtype=jnp.dtype("float64"), observe=None, loss="mse",
+            batches=None, steps=1, keep_parameters=False, solve_dtype=jnp.dtype("float64"), observe=None, loss="mse",
         ).compile()  # fmt: skip
         return compiled.memory_analysis().temp_size_in_bytes
 
