@@ -8,7 +8,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/pages/tutorial.md", "docs/pages/damping.md"])
+PAGES = ["README.md", *(f"docs/pages/{name}.md" for name in ("tutorial", "damping", "architectures"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_code_blocks_run(page, capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
