@@ -26,10 +26,13 @@ def plot(study: Study) -> Figure:
     names = sorted(NAMES, key=lambda name: ARCHITECTURES[name].shares_weights)
     cases = [(name, "infinite") for name in names]
     cases += [(name, "network") for name in names if ARCHITECTURES[name].shares_weights]
-    figure, axes = panels(len(cases), columns=2, width=4.1, height=2.9)
+    figure, axes = panels(len(cases), columns=2, width=4.3, height=2.7)
     for ax, (name, source) in zip(axes, cases, strict=True):
         _panel(ax, study, name, source)
-    figure.suptitle(f"digits 3 and 8, N = {study.facts['samples']}, damping {study.facts['damping']:g}", fontsize=9)
+    figure.suptitle(
+        f"Undamped K-FAC is isotropic only without shared weights: digits 3 and 8, N = {study.facts['samples']}, damping {study.facts['damping']:g}",
+        fontsize=9,
+    )
     return figure
 
 
@@ -38,17 +41,21 @@ def _panel(ax: Axes, study: Study, name: str, source: str) -> None:
     for variant in (variant for variant in VARIANTS if variant in table["variant"].unique()):
         rows = select(table, variant=variant).sort_values("index")
         colour, marker = STYLES[variant]
-        text = variant if variant == "block-diagonal" else f"K-FAC {variant}"
         ax.plot(
             rows["index"] + 1, (rows["eigenvalue"] / rows["mean"]).clip(lower=FLOOR), marker, color=colour, markersize=4,
             fillstyle="full" if variant == "block-diagonal" else "none",
-            label=f"{text}: {rows['off_isotropy'].iloc[0]:.1g}",
+            label=f"{variant}: {rows['off_isotropy'].iloc[0]:.1g}",
         )  # fmt: skip
-    shared = "weights shared" if ARCHITECTURES[name].shares_weights else "no shared weights"
     where = "infinite width" if source == "infinite" else f"one network, {study.facts['width']} channels"
-    ax.set_title(f"{ARCHITECTURES[name].label} ({shared}), {where}", fontsize=8)
+    ax.set_title(f"{ARCHITECTURES[name].label}, {where}", fontsize=9)
     ax.set_yscale("log")
     ax.set_ylim(FLOOR, 3e3)
     ax.set_xlabel("index of eigenvalue")
     ax.set_ylabel("eigenvalue of K / their mean")
-    ax.legend(fontsize=6.5, loc="upper left", ncols=2, title="off-isotropy |K - αI| / |K|", title_fontsize=6.5)
+    ax.legend(
+        fontsize=6.5,
+        loc="upper left",
+        ncols=2,
+        title="K-FAC, block-diagonal: off-isotropy |K - αI| / |K|",
+        title_fontsize=6.5,
+    )

@@ -22,7 +22,7 @@ def test_depths_written_out_are_those_of_the_networks(name):
     assert network(name, 8).depth == ARCHITECTURES[name].depth
 
 
-@pytest.mark.parametrize("name", ["pooled_cnn", "layer_norm_mlp"])
+@pytest.mark.parametrize("name", [pytest.param("pooled_cnn", marks=pytest.mark.slow), "layer_norm_mlp"])
 def test_spectra(name):
     def claims(theory):
         return failed(

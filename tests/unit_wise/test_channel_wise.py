@@ -44,7 +44,7 @@ def positionwise():
     ), (5, 2)  # fmt: skip
 
 
-CASES = (pooled, channels_first, positionwise)
+CASES = (pooled, pytest.param(channels_first, marks=pytest.mark.slow), positionwise)
 
 
 @functools.cache
@@ -87,7 +87,7 @@ def scales(net, parameters, x):
     return found
 
 
-@pytest.mark.parametrize("build", CASES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("build", CASES, ids=["pooled", "channels_first", "positionwise"])
 def test_against_full_jacobians(build):
     net, parameters, x, x_test = case(build)
     relative, kappa = build is not positionwise, 3e-2
@@ -152,6 +152,7 @@ def test_memory_bound_changes_nothing(monkeypatch):
     np.testing.assert_allclose(again.cross, whole.cross, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_training_follows_the_linearisation():
     """Small steps of the network move its function by `-eta K r`, on test inputs by `-eta K' r`."""
     net, parameters, x, x_test = case(pooled)
