@@ -30,7 +30,7 @@ def plot(study: Study) -> Figure:
     for ax, (name, source) in zip(axes, cases, strict=True):
         _panel(ax, study, name, source)
     figure.suptitle(
-        f"Undamped K-FAC is isotropic only without shared weights: digits 3 and 8, N = {study.facts['samples']}, damping {study.facts['damping']:g}",
+        f"Undamped K-FAC is exactly isotropic only without shared weights: digits 3 and 8, N = {study.facts['samples']}, damping {study.facts['damping']:g}",
         fontsize=9,
     )
     return figure

@@ -26,7 +26,7 @@ def plot(study: Study) -> Any:
     for what, axis in zip(("means", "covariances"), axes[len(names) :], strict=True):
         _scores(axis, scores[scores["what"] == what], names)
         index = len(names) + (what == "covariances")
-        axis.set_title(f"({chr(ord('a') + index)}) z-scores of the {what} (correlated)")
+        axis.set_title(f"({chr(ord('a') + index)}) z-scores of the {what}")
     facts = study.facts
     figure.suptitle(
         f"{facts['networks']} networks of width {facts['width']} after {facts['steps']} steps, "
@@ -58,5 +58,5 @@ def _scores(axis: Any, rows: Any, names: list[str]) -> None:
         quantiles = scipy.stats.norm.ppf((np.arange(len(values)) + 0.5) / len(values))
         axis.plot(quantiles, values, ls="none", marker=MARKERS[name], ms=3, color=COLOURS[name], label=LABELS[name])
     axis.axline((0, 0), slope=1, color="0.6", lw=0.8, zorder=0)
-    axis.set(xlabel="normal quantile", ylabel="z-score")
+    axis.set(xlabel="normal quantile", ylabel="z-score (points correlated)")
     axis.legend(fontsize=7, loc="upper left")

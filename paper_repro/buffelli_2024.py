@@ -16,18 +16,13 @@ from analyses.buffelli_mini_batch import loss_change, mini_batch
 from analyses.buffelli_no_bottleneck import no_bottleneck
 from analyses.buffelli_operator import operator
 from analyses.buffelli_representation import representation
+from ntkng.citation import citation
 from paper_repro.paper import FigureSpec, Paper
 
 PAPER = Paper(
     key="buffelli-2024",
     title="Exact, Tractable Gauss-Newton Optimization in Deep Reversible Architectures Reveal Poor Generalization",
-    bibtex="""@inproceedings{buffelli2024exact,
-  title = {Exact, Tractable {Gauss-Newton} Optimization in Deep Reversible Architectures Reveal Poor Generalization},
-  author = {Buffelli, Davide and McGowan, Jamie and Xu, Wangkun and Cioba, Alexandru and Shiu, Da-shan and
-            Hennequin, Guillaume and Bernacchia, Alberto},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2024},
-}""",
+    bibtex=citation("buffelli-2024"),
     figures=(
         # B3 and B4 last: they take the runs of B2 and B6 from the cache, whichever process has made them
         FigureSpec("B2", "Mini-batch: training and held-out curves", mini_batch, "figures.buffelli_mini_batch:plot"),

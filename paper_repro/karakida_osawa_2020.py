@@ -20,19 +20,14 @@ from analyses import (
     karakida_unit_wise,
     karakida_width,
 )
+from ntkng.citation import citation
 from paper_repro.paper import FigureSpec, Paper
 
 PAPER = Paper(
     key="karakida-osawa-2020",
     title="Understanding Approximate Fisher Information for Fast Convergence of Natural Gradient Descent in Wide Neural "
     "Networks",
-    bibtex="""@inproceedings{karakida2020understanding,
-  title = {Understanding Approximate {F}isher Information for Fast Convergence of Natural Gradient Descent in Wide Neural
-           Networks},
-  author = {Karakida, Ryo and Osawa, Kazuki},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2020},
-}""",
+    bibtex=citation("karakida-osawa-2020"),
     figures=(
         FigureSpec(
             "dynamics",

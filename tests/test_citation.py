@@ -29,8 +29,8 @@ def test_every_fisher_and_paper_can_be_cited():
 
     for cls in subclasses(Fisher):
         assert citation(cls)
-    for key, paper in papers().items():
-        if paper.bibtex:  # the power of the checks is no paper
+    for paper in papers().values():  # some are no papers of their own, and cite another one or none
+        for key in re.findall(r"@\w+\{([\w-]+),", paper.bibtex):
             assert citation(key)
 
 

@@ -9,6 +9,7 @@ import ntkng
 from ntkng.fisher import DAMPED_FISHERS, FISHERS
 from ntkng.testing import check_fisher, check_kernels, check_network
 from ntkng.testing.conformance.suite import checks_of
+from ntkng.testing.failure import require
 
 BUILT_IN = [
     *(cls() for cls in FISHERS + DAMPED_FISHERS),
@@ -136,11 +137,27 @@ class NotSymmetric(ntkng.BlockDiagonal):
         return train + 1e-3 * jnp.triu(jnp.ones_like(train)), cross
 
 
-WRONG = (
-    MissingSamples, FivePercent, DroppedLayer, WrongSign, WithoutSamples, LostCoupling, WrongLastFactor, NotSymmetric,
-)  # fmt: skip
+WRONG = {  # the checks that must see it
+    MissingSamples: {"dense_kernel", "step_moves_function"},
+    FivePercent: {"dense_kernel", "isotropic"},
+    DroppedLayer: {"dense_kernel", "isotropic"},
+    WrongSign: {"dense_step", "step_moves_function"},
+    WithoutSamples: {"dense_step", "step_moves_function"},
+    LostCoupling: {"dense_step", "step_moves_function"},
+    WrongLastFactor: {"step_moves_function"},
+    NotSymmetric: {"dense_kernel", "symmetric_positive"},
+}
 
 
+@pytest.mark.parametrize(("cls", "seen"), WRONG.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_wrong_approximations_are_seen(cls, seen):
+    checks = checks_of(cls, depths=(2,))
+    for name in seen:
+        with pytest.raises(AssertionError):
+            require(checks[name]())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", WRONG, ids=lambda cls: cls.__name__)
 def test_wrong_approximations_fail(cls):
     with pytest.raises(AssertionError):
