@@ -6,7 +6,7 @@ RUN     = $(VENV)/bin/python -m
 ARGS   ?=
 READY   = $(VENV)/.ready
 
-.PHONY: figures figures-all test test-all lint types bench docs clean
+.PHONY: figures figures-all test test-all lint types bench bench-peers docs clean
 figures: $(READY)      ## the figures of the main paper, with the claims that they must pass
 	$(RUN) paper_repro --paper karakida-osawa-2020 $(ARGS)
 
@@ -28,6 +28,9 @@ types: $(READY)
 
 bench: $(READY)    ## timings as ratios in one run, see benchmarks/
 	$(RUN) benchmarks $(ARGS)
+
+bench-peers: $(READY)  ## the same steps by other libraries, each in an environment of its own under out/peers
+	$(RUN) benchmarks.peers $(ARGS)
 
 docs: $(READY)
 	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --constraint $(PINS) --group docs

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 from ntkng.devices import spread
 from ntkng.fisher.base import Fisher
 from ntkng.kernels.empirical import from_records
-from ntkng.layers import LayerRecord, pullback
+from ntkng.layers import LayerRecord, descend
 from ntkng.network import Network, Parameters
 from ntkng.precision import AnyArray, in_float64
 from ntkng.problem import Problem
@@ -263,8 +263,7 @@ def apply_step(
     cotangents = fisher.cotangents(kernels, records, residual)
     parts = []
     for own, record, cotangent in zip(network.split(parameters), records, cotangents, strict=True):
-        gradient = pullback(record, cotangent.astype(record.deltas.dtype))
-        parts.append(jax.tree.map(lambda p, g: p - (step_size * g).astype(p.dtype), own, gradient))
+        parts.append(descend(own, record, cotangent.astype(record.deltas.dtype), step_size))
     return network.join(parts)
 
 

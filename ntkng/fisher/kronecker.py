@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkng.fisher.solves import project, pseudo_inverse, solve
+from ntkng.layers.symmetric import self_product
 
 Damping = Any  # rho: a number, a traced number, or exactly 0
 
@@ -83,7 +84,7 @@ def times_inverse(
 ) -> Float[Array, "k M"]:
     """`right (X^T X / divisor + rho I)^{-1}`, by an `M x M` or an `n x n` system."""
     is_wide = rows.shape[1] > rows.shape[0]
-    gram = _gram(rows) if is_wide else _gram(rows.T)
+    gram = self_product(rows) if is_wide else self_product(rows.T)
     if is_zero(damping):
         inverse = pseudo_inverse(gram)
         return divisor * (right @ rows.T @ inverse @ inverse @ rows if is_wide else right @ inverse)
@@ -106,8 +107,8 @@ def row_weights(
     """
     shift = divisor * damping
     if rows.shape[0] <= rows.shape[1] or (is_zero(damping) and not pseudo):
-        return divisor * solve_or_pseudo(_gram(rows) if known is None else known, shift, weights, pseudo)
-    gram, seen = _gram(rows.T), jnp.matmul(rows.T, weights, precision="highest")
+        return divisor * solve_or_pseudo(self_product(rows) if known is None else known, shift, weights, pseudo)
+    gram, seen = self_product(rows.T), jnp.matmul(rows.T, weights, precision="highest")
     if is_zero(damping):
         inverse = pseudo_inverse(gram)
         return divisor * (rows @ (inverse @ (inverse @ seen)))
@@ -121,11 +122,7 @@ def reduced_row_weights(
     reduced = reduce_rows(rows, positions, total=False)
     seen = reduced @ jnp.matmul(rows.T, weights, precision="highest")
     if is_zero(damping):
-        inverse = pseudo_inverse(_gram(reduced))
+        inverse = pseudo_inverse(self_product(reduced))
         return divisor * repeat_rows(inverse @ (inverse @ seen), positions, total=False)
-    solved = solve(_gram(reduced), divisor * damping, seen)
+    solved = solve(self_product(reduced), divisor * damping, seen)
     return (weights - repeat_rows(solved, positions, total=False)) / damping
-
-
-def _gram(rows: Float[Array, "n k"]) -> Float[Array, "n n"]:
-    return jnp.matmul(rows, rows.T, precision="highest")

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkng.layers.affine import AffineView
+from ntkng.layers.symmetric import self_product
 
 BLOCK_BYTES = 2**26
 
@@ -34,13 +35,17 @@ def gram(rows: AffineView, columns: AffineView) -> Float[Array, "NC1 NC2"]:
 def kronecker_factors(rows: AffineView, columns: AffineView) -> tuple[Array, Array]:
     """`A = a a^T` `[N1 S, N2 S]` and `B = delta delta^T` `[N1 C S, N2 C S]`, over samples (outputs) and positions."""
     deltas = [view.deltas.reshape(-1, view.deltas.shape[-1]) for view in (rows, columns)]
-    return input_gram(rows, columns), jnp.matmul(deltas[0], deltas[1].T, precision="highest")
+    return input_gram(rows, columns), _product(deltas[0], deltas[1], rows is columns)
 
 
 def input_gram(rows: AffineView, columns: AffineView) -> Float[Array, "N1S N2S"]:
     """`A = a a^T` over samples and positions."""
     features = [view.features.reshape(-1, view.features.shape[-1]) for view in (rows, columns)]
-    return jnp.matmul(features[0], features[1].T, precision="highest") + rows.bias**2
+    return _product(features[0], features[1], rows is columns) + rows.bias**2
+
+
+def _product(left: Float[Array, "n k"], right: Float[Array, "m k"], is_same: bool) -> Float[Array, "n m"]:
+    return self_product(left) if is_same else jnp.matmul(left, right.T, precision="highest")
 
 
 def kronecker_gram(

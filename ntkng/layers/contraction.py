@@ -20,7 +20,8 @@ def gram(rows: LayerRecord, columns: LayerRecord) -> Float[Array, "NC1 NC2"]:
     column (`ntkng.layers.generic`).
     """
     if affine.applies(rows):
-        return affine_gram.gram(affine.view(rows), affine.view(columns))
+        view = affine.view(rows)
+        return affine_gram.gram(view, view if columns is rows else affine.view(columns))
     return generic.gram(rows, columns)
 
 
@@ -30,7 +31,8 @@ def kronecker_factors(rows: LayerRecord, columns: LayerRecord) -> tuple[Array, A
     `None` for a layer that has no such factors.
     """
     if affine.has_factors(rows.tag.kind):
-        return affine_gram.kronecker_factors(affine.view(rows), affine.view(columns))
+        view = affine.view(rows)
+        return affine_gram.kronecker_factors(view, view if columns is rows else affine.view(columns))
     return None
 
 
