@@ -29,8 +29,10 @@ def plot(study: Study) -> Figure:
     figure, axes = panels(len(cases), columns=2, width=4.3, height=2.7)
     for ax, (name, source) in zip(axes, cases, strict=True):
         _panel(ax, study, name, source)
+    facts = study.facts
     figure.suptitle(
-        f"Undamped K-FAC is exactly isotropic only without shared weights: digits 3 and 8, N = {study.facts['samples']}, damping {study.facts['damping']:g}",
+        "Undamped K-FAC is exactly isotropic only without shared weights: "
+        f"digits 3 and 8, N = {facts['samples']}, damping {facts['damping']:g}",
         fontsize=9,
     )
     return figure
