@@ -11,9 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import ntkng
-from benchmarks.steps import step_call
+from benchmarks.steps import APPROXIMATIONS, step_call
 from benchmarks.timing import race
-from ntkng.fisher import FISHERS
 from ntkng.kernels.analytic import layerwise
 
 
@@ -55,7 +54,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def calls(size: Size, quantity: str) -> dict[str, Callable[[], Any]]:
     """A step of every approximation; analytic kernels too, for the quantities that they depend on."""
     contestants: dict[str, Callable[[], Any]] = {
-        cls.__name__: step_call(cls(1e-3), size.N, size.M, size.C, jnp.float32, depth=size.L) for cls in FISHERS
+        fisher.name: step_call(fisher, size.N, size.M, size.C, jnp.float32, depth=size.L) for fisher in APPROXIMATIONS
     }
     if quantity in ("N", "L"):
         network = ntkng.mlp(784, depth=size.L)

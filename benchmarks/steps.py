@@ -1,4 +1,4 @@
-"""One natural gradient step: every approximation against the machine's matrix-product rate and a full-Jacobian step."""
+"""One natural gradient step: every approximation against the exact one and against the machine's rates."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from ntkng.fisher import FISHERS
 from ntkng.simulate import apply_step
 
 INPUTS, DEPTH = 784, 3
+# damped a little: float32 K-FAC factors of pixel-like or many samples are near singular
+APPROXIMATIONS = (*(cls(1e-3) for cls in FISHERS), ntkng.UnitWise(1e-2))
+LARGE = tuple(fisher for fisher in APPROXIMATIONS if fisher.name in ("Exact", "BlockDiagonal", "KFAC"))
 
 
 def gemm_rate(dtype: Any, size: int = 2048) -> float:
@@ -23,6 +26,18 @@ def gemm_rate(dtype: Any, size: int = 2048) -> float:
     a = jnp.ones((size, size), dtype)
     product = jax.jit(lambda a: a @ a)
     return 2 * size**3 / race({"gemm": lambda: product(a)}, 5)["gemm"].median
+
+
+def bandwidth(size: int = 2**26) -> float:
+    """Bytes per second, read and written, of an addition in place to an array that no cache holds."""
+    add = jax.jit(lambda a: a + 1, donate_argnums=0)
+    state = [jnp.ones(size, jnp.float32)]
+
+    def call() -> jax.Array:
+        state[0] = add(state[0])
+        return state[0]
+
+    return 8 * size / race({"add": call}, 5)["add"].median
 
 
 def flops(samples: int, width: int, outputs: int) -> float:
@@ -33,6 +48,14 @@ def flops(samples: int, width: int, outputs: int) -> float:
     backward = sum(2 * samples * outputs * a * b for a, b in layers[1:])
     grams = sum(samples**2 * a + (samples * outputs) ** 2 * b for a, b in layers)
     return forward + backward + grams + forward + (samples * outputs) ** 3 / 3
+
+
+def traffic(samples: int, width: int, outputs: int, itemsize: int) -> float:
+    """Bytes: weights read forward and backward, read and written by the step; hidden layers and signals, twice each; two Grams."""
+    sizes = [INPUTS] + [width] * (DEPTH - 1) + [outputs]
+    weights = sum(a * b for a, b in itertools.pairwise(sizes))
+    signals = samples * sum(sizes) + samples * outputs * sum(sizes[1:])
+    return itemsize * (4 * weights - INPUTS * width + 2 * signals + 2 * (samples * outputs) ** 2)
 
 
 def make(
@@ -66,54 +89,29 @@ def step_call(
     return call
 
 
-def full_jacobian_call(samples: int, width: int, dtype: Any) -> Callable[[], Any]:
-    """The exact step with the whole `N x P` Jacobian in NumPy, C = 1: what the structured step is compared with."""
-    network, parameters, x, y = make(samples, width, 1, dtype)
-    weights = [np.asarray(w) for w, _ in network.split(parameters)]
-    inputs, targets = np.asarray(x), np.asarray(y)
-
-    def call() -> Any:
-        hidden, layers, masks = inputs, [], []
-        for index, w in enumerate(weights):
-            scaled = (2 / len(w)) ** 0.5 * hidden
-            layers.append(scaled)
-            u = scaled @ w
-            if index < len(weights) - 1:
-                masks.append(u > 0)
-                hidden = np.maximum(u, 0)
-        delta, blocks = np.ones((samples, 1), dtype), []
-        for index in range(len(weights) - 1, -1, -1):
-            blocks.append(np.einsum("ni,nk->nki", delta, layers[index]).reshape(samples, -1))
-            if index:
-                delta = (2 / len(weights[index])) ** 0.5 * (delta @ weights[index].T) * masks[index - 1]
-        jacobian = np.concatenate(blocks[::-1], axis=1)
-        return jacobian.T @ np.linalg.solve(jacobian @ jacobian.T, u - targets)
-
-    return call
-
-
 def run(quick: bool) -> list[dict[str, Any]]:
-    """Rows: one per size and contestant, with the ratio to the exact step and to the floor."""
+    """Rows: one per size and contestant, with the ratio to the exact step and to the floor, `flops / rate + bytes / bandwidth`."""
     sizes = [(100, 512, 1), (100, 1024, 1)] if quick else [
-        (100, 512, 1), (100, 1024, 1), (100, 2048, 1), (100, 4096, 1), (500, 1024, 1), (100, 1024, 10),
+        (100, 512, 1), (100, 1024, 1), (500, 1024, 1), (100, 1024, 10), (100, 2048, 1), (100, 4096, 1), (500, 2048, 1),
+        (500, 4096, 1), (100, 2048, 10),
     ]  # fmt: skip
     rows = []
     dtype = jnp.float32
-    rate = gemm_rate(dtype)
+    rate, flow = gemm_rate(dtype), bandwidth()
     for samples, width, outputs in sizes:
-        # damped a little: float32 K-FAC factors of pixel-like or many samples are near singular
-        calls = {cls.__name__: step_call(cls(1e-3), samples, width, outputs, dtype) for cls in FISHERS}
-        if outputs == 1 and samples * (INPUTS + width) * width * 4 < 3e9:
-            calls["full Jacobian, NumPy"] = full_jacobian_call(samples, width, np.float32)
-        found = race(calls, 3 if quick else 7)
-        floor = flops(samples, width, outputs) / rate
+        chosen = APPROXIMATIONS if width < 2048 else LARGE
+        calls = {fisher.name: step_call(fisher, samples, width, outputs, dtype) for fisher in chosen}
+        found = race(calls, 3 if quick else 9)
+        arithmetic = flops(samples, width, outputs) / rate
+        floor = arithmetic + traffic(samples, width, outputs, 4) / flow
         for name, timing in found.items():
             rows.append(
                 {
                     "what": "step", "contestant": name, "N": samples, "M": width, "C": outputs,
                     "seconds": timing.median, "spread": timing.spread, "first call": timing.first,
                     "ratio to exact": timing.median / found["Exact"].median,
-                    "ratio to floor": timing.median / floor,
+                    "ratio to floor": timing.median / floor, "arithmetic": arithmetic / floor,
+                    "GFLOP/s of products": rate / 1e9, "GB/s": flow / 1e9,
                 }
             )  # fmt: skip
     return rows

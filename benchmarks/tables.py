@@ -1,0 +1,107 @@
+"""Results as Markdown."""
+
+from __future__ import annotations
+
+from benchmarks.results import Results, Row
+from benchmarks.targets import TARGETS
+
+
+def markdown(head: list[str], body: list[list[str]]) -> str:
+    """A table, the first column to the left, the others to the right."""
+    align = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, align, *body))
+
+
+def targets(results: Results) -> str:
+    """Every target, what was measured, and the verdict."""
+    body = []
+    for target in TARGETS:
+        measured, verdict = target.evaluate(results)
+        bound = f"{'at least' if target.at_least else 'below'} {target.bound:g}"
+        body.append([target.statement, bound, measured, verdict, target.remark])
+    return markdown(["target", "bound", "measured (worst to best)", "", "remark"], body)
+
+
+def peers(results: Results, kind: str) -> str:
+    """Seconds of ntkng, and the others' ratios to them, a line per size."""
+    what = f"peers, {kind}"
+    names = list(dict.fromkeys(row["contestant"] for row in results.every(what)))
+    body = []
+    for size in results.sizes(what):
+        rows = {row["contestant"]: row for row in results.every(what, **dict(zip("NMC", size, strict=True)))}
+        own = rows["ntkng"]
+        first = f"{own['seconds']:.4f} ± {own['spread']:.4f}" if "seconds" in own else "-"
+        body.append([", ".join(map(str, size)), first, *[ratio(rows[name]) for name in names[1:]]])
+    return markdown(["N, M, C", "ntkng, s", *names[1:]], body)
+
+
+def ratio(row: Row) -> str:
+    """Of the seconds, with a star where the step is another one."""
+    if "ratio" not in row:
+        return "-"
+    return f"{row['ratio']:.{0 if row['ratio'] >= 20 else 1}f}x" + ("" if row["same"] else "\\*")
+
+
+def memory(results: Results) -> str:
+    """Peak memory of every contestant's process, MiB."""
+    what = "peers, exact"
+    names = list(dict.fromkeys(row["contestant"] for row in results.every(what)))
+    body = []
+    for size in results.sizes(what):
+        rows = {row["contestant"]: row for row in results.every(what, **dict(zip("NMC", size, strict=True)))}
+        body.append(
+            [", ".join(map(str, size)), *[f"{rows[n]['peak MiB']:.0f}" if "ratio" in rows[n] else "-" for n in names]]
+        )
+    return markdown(["N, M, C", *names], body)
+
+
+def absences(results: Results) -> str:
+    """Who did not run where, and who computes something else."""
+    lines: dict[str, list[str]] = {}
+    for row in results.rows:
+        if row["what"].startswith("peers"):
+            size = f"{row['N']}, {row['M']}, {row['C']}"
+            who = f"{row['contestant']} ({row['what'].removeprefix('peers, ')})"
+            if "not run" in row:
+                lines.setdefault(f"{who}: not run, {row['not run']}", []).append(size)
+            elif not row["same"]:
+                lines.setdefault(
+                    f"\\* {who}: its step differs from ours by more than 2 %: {row.get('note', '?')}", []
+                ).append(size)
+    return "\n".join(f"- {text} (at {'; '.join(sizes)})" for text, sizes in lines.items())
+
+
+def steps(results: Results) -> str:
+    """Every approximation: seconds, ratio to exact, ratio to the floor."""
+    body = [
+        [f"{row['N']}, {row['M']}, {row['C']}", row["contestant"], f"{row['seconds']:.4f} ± {row['spread']:.4f}",
+         f"{row['ratio to exact']:.2f}", f"{row['ratio to floor']:.2f}", f"{row['arithmetic']:.0%}"]
+        for row in results.select("step")
+    ]  # fmt: skip
+    return markdown(
+        ["N, M, C", "approximation", "seconds", "over exact", "over the floor", "arithmetic in the floor"], body
+    )
+
+
+def growth(results: Results) -> str:
+    """Fitted exponents, over the whole grid and over its last interval."""
+    rows = results.select("growth")
+    names, quantities = (list(dict.fromkeys(row[key] for row in rows)) for key in ("contestant", "in"))
+    found = {(row["contestant"], row["in"]): f"{row['exponent']:.2f} ({row['last interval']:.2f})" for row in rows}
+    head = ["", *[_grid(q, rows) for q in quantities]]
+    return markdown(head, [[name, *[found.get((name, q), "-") for q in quantities]] for name in names])
+
+
+def _grid(quantity: str, rows: list[Row]) -> str:
+    row = next(row for row in rows if row["in"] == quantity)
+    return f"{quantity} ({row['from']} to {row['to']})"
+
+
+def plain(results: Results, what: str, columns: dict[str, str]) -> str:
+    """Rows of one measurement; `columns` maps keys to headings."""
+    body = [[_cell(row.get(key)) for key in columns] for row in results.every(what)]
+    return markdown(list(columns.values()), body) if body else "not run"
+
+
+def _cell(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "-" if value is None else f"{value}"
