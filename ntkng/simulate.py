@@ -261,6 +261,8 @@ def apply_step(
     kernels = from_records(network, tuple(record.astype(solve_dtype) for record in records))
     kernels = mark(kernels) if is_whitened else kernels
     cotangents = fisher.cotangents(kernels, records, residual)
+    # no step before all backward passes, which read the weights: else the compiler copies them, twice (and lifts barriers first)
+    step_size = step_size + 0 * sum(record.deltas.ravel()[0] for record in records)
     parts = []
     for own, record, cotangent in zip(network.split(parameters), records, cotangents, strict=True):
         parts.append(descend(own, record, cotangent.astype(record.deltas.dtype), step_size))

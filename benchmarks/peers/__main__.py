@@ -20,6 +20,7 @@ from ntkng.report import write_atomically
 
 SIZES = tuple(itertools.product((100, 500), (512, 1024, 2048, 4096), (1, 10)))
 MEMORY_GIB = "10"
+Row = dict[str, Any]
 QUICK = ((50, 256, 1), (50, 256, 10))
 
 
@@ -28,6 +29,8 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the results")] = Path("out/benchmarks"),
     environments: Annotated[Path, typer.Option(help="folder of the peers' environments")] = Path("out/peers"),
     rounds: Annotated[int, typer.Option(help="turns of every contestant")] = 9,
+    kind: Annotated[list[str] | None, typer.Option(help="`exact` or `K-FAC` only; other results stay")] = None,
+    size: Annotated[list[str] | None, typer.Option(help="N,M,C; may be repeated; other results stay")] = None,
 ) -> None:
     """Time ntkng's exact and K-FAC steps beside those of other libraries."""
 
@@ -38,19 +41,40 @@ def main(
         )
 
     console = Console()
-    rows: list[dict[str, Any]] = []
+    file, arguments = out / "peers.json", {"quick": quick, "rounds": rounds, "kind": kind, "size": size}
+    rows: list[Row] = json.loads(file.read_text())["rows"] if (kind or size) and file.exists() else []
+    peers = tuple(peer for peer in PEERS if not kind or peer.kind in kind)
+    sizes = [parse(text) for text in size] if size else QUICK if quick else SIZES
     given_up: dict[str, str] = {}
-    for size in QUICK if quick else SIZES:
-        with console.status(f"N, M, C = {size}"):
-            found = race(PEERS, size, start, rounds, given_up)
+    for chosen in sizes:
+        with console.status(f"N, M, C = {chosen}"):
+            found = race(peers, chosen, start, rounds, given_up)
         for row in found:
             console.print(line(row), highlight=False, soft_wrap=True)
             if row.get("not run", "").startswith("more than"):  # the next sizes are larger
                 key = row["what"].removeprefix("peers, ") + ": " + row["contestant"]
-                given_up.setdefault(key, f"{row['not run']} already at N, M, C = {', '.join(map(str, size))}")
-        rows += found
-        facts = provenance({"quick": quick, "rounds": rounds}, threads=1, timing="CPU seconds of the process")
-        write_atomically(out / "peers.json", json.dumps({"rows": rows, "provenance": facts}, indent=1) + "\n")
+                given_up.setdefault(key, f"{row['not run']} already at N, M, C = {', '.join(map(str, chosen))}")
+        rows = replace(rows, found)
+        facts = provenance(arguments, threads=1, timing="CPU seconds of the process")
+        write_atomically(file, json.dumps({"rows": rows, "provenance": facts}, indent=1) + "\n")
+
+
+def parse(text: str) -> tuple[int, int, int]:
+    """`"100,512,1"` as `(N, M, C)`."""
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
+        raise typer.BadParameter(f"got size {text!r}; expected N,M,C such as 100,512,1")
+    return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+def replace(rows: list[Row], found: list[Row]) -> list[Row]:
+    """`rows` with those of the same work and size exchanged for `found`, in order of size."""
+
+    def place(row: Row) -> tuple[Any, ...]:
+        return row["what"], row["N"], row["M"], row["C"]
+
+    new = {place(row) for row in found}
+    return sorted([row for row in rows if place(row) not in new] + found, key=place)
 
 
 def line(row: dict[str, Any]) -> str:

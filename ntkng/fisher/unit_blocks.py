@@ -19,6 +19,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkng.fisher.small_solves import solve_small
+from ntkng.fisher.solves import solve
+from ntkng.fisher.unit_iterations import solve_units
 from ntkng.kernels.kernels import Gram
 from ntkng.kernels.units import Units
 
@@ -50,16 +52,24 @@ def kernel(inner: Gram, units: Units, shift: float | Array, *, independent: bool
 def cotangents(
     inner: Float[Array, "N N"], deltas: Float[Array, "N C M"], shift: Float[Array, ""], residual: Float[Array, "N C"]
 ) -> Float[Array, "N M"]:
-    """`Q (Q A Q + s I)^{-1} E^T r` for every unit: the output cotangent whose pullback is the layer's step."""
+    """`Q (Q A Q + s I)^{-1} E^T r` for every unit: the output cotangent whose pullback is the layer's step.
 
-    def one(delta: Float[Array, "N C"]) -> Float[Array, "N"]:
-        norms, directions = _polar(delta)
-        right = (directions * residual).sum(axis=-1)
-        return norms * _solve(inner, norms, shift, right[:, None])[:, 0]
+    By conjugate gradients for all units at once; should they not reach their tolerance, by factorisations, a batch of units at a
+    time.
+    """
+    deltas = deltas.astype(inner.dtype)
+    norms, directions = jax.vmap(_polar, in_axes=-1, out_axes=-1)(deltas)
+    right = (directions * residual[:, :, None]).sum(axis=1)
+    solved, is_solved = solve_units(inner, norms, shift, right)
 
-    per_unit = 3 * inner.size * inner.dtype.itemsize
-    units = jnp.moveaxis(deltas.astype(inner.dtype), -1, 0)
-    return jax.lax.map(one, units, batch_size=max(1, BLOCK_BYTES // per_unit)).T
+    def factorise() -> Float[Array, "N M"]:
+        def one(unit: tuple[Array, Array]) -> Float[Array, "N"]:
+            return solve(unit[0][:, None] * inner * unit[0], shift, unit[1][:, None])[:, 0]
+
+        per_unit = 3 * inner.size * inner.dtype.itemsize
+        return jax.lax.map(one, (norms.T, right.T), batch_size=max(1, BLOCK_BYTES // per_unit)).T
+
+    return norms * jax.lax.cond(is_solved, lambda: solved, factorise)
 
 
 def _polar(delta: Float[Array, "N C"]) -> tuple[Float[Array, "N"], Float[Array, "N C"]]:

@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from benchmarks.peers import race as racing
 from benchmarks.peers import work
+from benchmarks.peers.__main__ import parse, replace
 from benchmarks.peers.contestants import PEERS, Peer
 from benchmarks.peers.environment import HERE, python_of
 from benchmarks.peers.process import NotRunError, Worker
@@ -82,3 +84,12 @@ def test_a_wrong_step_changes_the_checksum():
     assert work.checksum(task, moved)[2] > 0
     assert work.checksum(task, less)[2] == 0
     assert work.checksum(task, moved)[3] != work.checksum(task, less)[3]
+
+
+def test_one_size_measured_anew_leaves_the_others():
+    old = [{"what": "peers, exact", "N": 1, "M": m, "C": 1, "seconds": 1} for m in (2, 4)]
+    new = [{"what": "peers, exact", "N": 1, "M": 2, "C": 1, "seconds": 9}]
+    assert [row["seconds"] for row in replace(old, new)] == [9, 1]
+    assert parse("100, 512,1") == (100, 512, 1)
+    with pytest.raises(typer.BadParameter, match="expected N,M,C"):
+        parse("100,512")
