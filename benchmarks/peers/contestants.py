@@ -60,12 +60,12 @@ PEERS = (
     Peer("ntkng", "K-FAC", "ntkng_steps", "K-FAC"),
     Peer(
         "kfac_jax", "K-FAC", "kfac_jax_steps", "K-FAC", "kfac-jax",
-        note="with one output it splits the damping of the output layer in its own way",
+        note="with one output, the output layer's 1 x 1 factor takes no share of the damping there (the other layers agree)",
     ),
     Peer("curvlinops", "K-FAC", "curvlinops_steps", "K-FAC", "curvlinops"),
     Peer(
         "NNGeometry", "K-FAC", "nngeometry_steps", "K-FAC", "nngeometry",
-        note="with several outputs it scales the output layer's factor in its own way",
+        note="it solves by least squares, which cut small singular values off: the output layer differs from M = 2048 on",
     ),
     Peer("ASDL", "K-FAC", note="not in the package registry, whose `asdl` is something else"),
 )  # fmt: skip
