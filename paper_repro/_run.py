@@ -135,14 +135,22 @@ def _drain(events: Any, bars: Bars) -> None:
             return
 
 
+def configure(plan: Run) -> None:
+    """Set JAX up in this process: the platform, and a cache of compiled programs for the other processes and later runs."""
+    import jax
+
+    if plan.platform is not None:
+        jax.config.update("jax_platforms", plan.platform)
+    if plan.settings.cache is not None and jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(plan.settings.cache / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
 def _one(paper_key: str, figure_key: str, plan: Run, put: Any) -> tuple[Report, float]:
     """Run one figure by its names, in this process; an exception becomes a failed claim."""
     from paper_repro.registry import paper as find
 
-    if plan.platform is not None:
-        import jax
-
-        jax.config.update("jax_platforms", plan.platform)
+    configure(plan)
     start = time.perf_counter()
     paper = find(paper_key)
     spec = paper.figure(figure_key)
