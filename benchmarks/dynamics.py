@@ -40,7 +40,11 @@ def closed_forms(quick: bool) -> list[dict[str, Any]]:
             kernels_ = ntkng.analytic(problem.network, x)
             theta = jnp.asarray(kernels_.theta.train)
             algebra = jax.jit(lambda k: (jnp.linalg.cholesky(k), jnp.linalg.eigh(k)))
-            fishers = (ntkng.Exact(), ntkng.BlockDiagonal(), ntkng.KFAC(1e-3))  # undamped K-FAC ends at N = 784, the inputs
+            fishers = (
+                ntkng.Exact(),
+                ntkng.BlockDiagonal(),
+                ntkng.KFAC(1e-3),
+            )  # undamped K-FAC ends at N = 784, the inputs
             calls: dict[str, Any] = {
                 f.name: lambda f=f: ntkng.closed_form(problem, f, kernels_, step_size=0.01, steps=99).train
                 for f in fishers

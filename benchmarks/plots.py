@@ -35,6 +35,7 @@ def peers(results: Results, kind: str) -> Any:
         )
         widths = sorted({row["M"] for row in rows})
         axis.set_xticks(widths, [str(width) for width in widths])
+        axis.set(xlim=(widths[0] / 1.2, widths[-1] * 1.2), ylim=(0.7, None))
         axis.minorticks_off()
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
@@ -47,9 +48,11 @@ def floor(results: Results) -> Any:
     rows = results.select("step")
     sizes = list(dict.fromkeys((row["N"], row["M"], row["C"]) for row in rows))
     figure, axis = plt.subplots(figsize=(7, 3.4))
-    for name in dict.fromkeys(row["contestant"] for row in rows):
+    names = list(dict.fromkeys(row["contestant"] for row in rows))
+    for index, name in enumerate(names):
         own = [row for row in rows if row["contestant"] == name]
-        at = [sizes.index((row["N"], row["M"], row["C"])) for row in own]
+        aside = 0.1 * (index - len(names) / 2)
+        at = [sizes.index((row["N"], row["M"], row["C"])) + aside for row in own]
         ratios = np.array([row["ratio to floor"] for row in own])
         bars = np.array([row["spread"] / row["seconds"] for row in own]) * ratios / 2
         axis.errorbar(

@@ -86,6 +86,8 @@ def steps(results: Results) -> str:
 def growth(results: Results) -> str:
     """Fitted exponents, over the whole grid and over its last interval."""
     rows = results.select("growth")
+    if not rows:
+        return "not run"
     names, quantities = (list(dict.fromkeys(row[key] for row in rows)) for key in ("contestant", "in"))
     found = {(row["contestant"], row["in"]): f"{row['exponent']:.2f} ({row['last interval']:.2f})" for row in rows}
     head = ["", *[_grid(q, rows) for q in quantities]]
@@ -99,7 +101,9 @@ def _grid(quantity: str, rows: list[Row]) -> str:
 
 def plain(results: Results, what: str, columns: dict[str, str]) -> str:
     """Rows of one measurement; `columns` maps keys to headings."""
-    body = [[_cell(row.get(key)) for key in columns] for row in results.every(what)]
+    rows = results.every(what)
+    columns = {key: heading for key, heading in columns.items() if any(key in row for row in rows)}
+    body = [[_cell(row.get(key)) for key in columns] for row in rows]
     return markdown(list(columns.values()), body) if body else "not run"
 
 
