@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.peers.contestants import PEERS, SIZES
 from benchmarks.results import Results, Row
 from benchmarks.targets import TARGETS
 
@@ -57,6 +58,7 @@ def memory(results: Results) -> str:
 
 def absences(results: Results) -> str:
     """Who did not run where, and who computes something else."""
+    notes = {(f"peers, {peer.kind}", peer.name): peer.note for peer in PEERS}
     lines: dict[str, list[str]] = {}
     for row in results.rows:
         if row["what"].startswith("peers"):
@@ -66,8 +68,13 @@ def absences(results: Results) -> str:
                 lines.setdefault(f"{who}: not run, {row['not run']}", []).append(size)
             elif not row["same"]:
                 lines.setdefault(
-                    f"\\* {who}: its step differs from ours by more than 2 %: {row.get('note', '?')}", []
+                    f"\\* {who}: its step differs from ours by more than 2 %: {notes.get((row['what'], row['contestant']), '?')}",
+                    [],
                 ).append(size)
+    for kind in ("exact", "K-FAC"):
+        missing = set(SIZES) - set(results.sizes(f"peers, {kind}"))
+        if missing:
+            lines[f"nobody ({kind}): not measured yet"] = [", ".join(map(str, size)) for size in sorted(missing)]
     return "\n".join(f"- {text} (at {'; '.join(sizes)})" for text, sizes in lines.items())
 
 

@@ -92,7 +92,7 @@ TARGETS = (
     Target(
         "exact step: working memory of the full Jacobian over ours", 50, True,
         _peer("exact", "NumPy, full Jacobian", "working ratio", **FULL),
-        "peak less what the process held before; ours includes the compiler's own memory",
+        "peak less what the process held before; ours includes the compiler's own memory, which is most of it",
     ),
     Target(
         "exact step: total memory of the full Jacobian's process over ours", 50, True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmarks.peers.contestants import PEERS, Peer
+from benchmarks.peers.contestants import PEERS, SIZES, Peer
 from benchmarks.peers.environment import python_of, variables
 from benchmarks.peers.process import Worker
 from benchmarks.peers.race import race
 from ntkng.provenance import provenance
 from ntkng.report import write_atomically
 
-SIZES = tuple(itertools.product((100, 500), (512, 1024, 2048, 4096), (1, 10)))
 MEMORY_GIB = "10"
 Row = dict[str, Any]
 QUICK = ((50, 256, 1), (50, 256, 10))

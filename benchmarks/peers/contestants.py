@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
+SIZES = tuple(itertools.product((100, 500), (512, 1024, 2048, 4096), (1, 10)))  # N, M, C
 JACOBIAN_GIB = (
     4.0  # beyond this, contestants that form it are left out: with their copies they need two to four times as much
 )

@@ -48,11 +48,13 @@ def test_small_is_better_where_it_is(tmp_path):
 
 def test_absences_are_said(tmp_path):
     rows = [peer("ntkng", 1.0), {"what": "peers, K-FAC", "contestant": "X", **SIZE, "not run": "no wheel"}]
-    rows.append(peer("Y", 2.0, same=False, deviation=0.1, note="other factors"))
+    rows.append(peer("kfac_jax", 2.0, same=False, deviation=0.1))
     write(tmp_path, "peers", [*rows])
     results = Results(tmp_path)
     assert "X (K-FAC): not run, no wheel (at 100, 4096, 1)" in tables.absences(results)
-    assert "other factors" in tables.absences(results)
+    assert "kfac_jax (K-FAC): its step differs" in tables.absences(results)
+    assert "takes no share" in tables.absences(results)
+    assert "not measured yet" in tables.absences(results)
     assert verdict(results, "unit-wise")[1] == "not run"
     assert tables.peers(results, "K-FAC").endswith("| 100, 4096, 1 | 0.1000 ± 0.0100 | - | 2.0x\\* |")
 
