@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 TOLERANCE = 32  # times the precision's eps: of |residual| / |right-hand side|, the accuracy of a factorisation
-LONGEST = 100  # iterations after which factorising is the better choice
+LONGEST = 100  # iterations, or N / 2 if that is more: from there on factorising takes no longer
 
 
 def solve_units(
@@ -28,6 +28,7 @@ def solve_units(
         right: `b_i`.
     """
     scale = 1 / (norms**2 * jnp.diagonal(inner)[:, None] + shift)
+    longest = max(LONGEST, len(inner) // 2)
     limit = (TOLERANCE * jnp.finfo(inner.dtype).eps) ** 2 * (right**2).sum(axis=0)
 
     def product(vectors: Array) -> Array:
@@ -35,7 +36,7 @@ def solve_units(
 
     def is_running(state: tuple[Array, ...]) -> Array:
         _, residual, _, _, count = state
-        return ((residual**2).sum(axis=0) > limit).any() & (count < LONGEST)
+        return ((residual**2).sum(axis=0) > limit).any() & (count < longest)
 
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
         solution, residual, direction, weight, count = state
