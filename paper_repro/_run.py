@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import os
 import queue
 import shutil
 import time
@@ -141,7 +142,7 @@ def configure(plan: Run) -> None:
 
     if plan.platform is not None:
         jax.config.update("jax_platforms", plan.platform)
-    if plan.settings.cache is not None and jax.config.jax_compilation_cache_dir is None:
+    if plan.settings.cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(plan.settings.cache / "compiled"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
