@@ -32,7 +32,7 @@ def plot(study: Study) -> Any:
     facts = study.facts
     figure.suptitle(
         rf"synthetic, N = {facts['samples']}, {facts['depth']} layers, relu, $\eta = 1/(2 k_{{\max}})$, T = {facts['steps']} "
-        f"steps; mean of {facts['networks']} networks, 95 % intervals", fontsize=10,
+        f"steps; mean of {facts['networks']} networks or more, 95 % intervals", fontsize=10,
     )  # fmt: skip
     return figure
 

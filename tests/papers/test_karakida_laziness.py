@@ -14,7 +14,7 @@ WIDTHS, NETWORKS = (512, 2048), 4
 def table(fisher, theory):
     rows = [
         {"fisher": fisher, "width": width, "network": network, **row}
-        for width in WIDTHS for network in range(NETWORKS)
+        for width in WIDTHS for network in range(NETWORKS * (analysis.MORE if fisher == "GradientDescent" else 1))
         for row in analysis.movements(fisher, width, network, 0, theory)
     ]  # fmt: skip
     return pd.DataFrame(rows)
