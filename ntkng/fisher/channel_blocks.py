@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkng.fisher.small_solves import solve_small
+from ntkng.fisher.small_solves import map_units, solve_small
 from ntkng.kernels.kernels import Gram
 from ntkng.kernels.units import Units
 
@@ -55,7 +55,7 @@ def cotangents(
         return jnp.einsum("nc,ncs->ns", solved.reshape(residual.shape), delta, precision="highest")
 
     batch = _batch(deltas.shape, 0, inner.dtype.itemsize)
-    return jnp.moveaxis(jax.lax.map(one, deltas.astype(inner.dtype), batch_size=batch), 0, -1)
+    return jnp.moveaxis(map_units(one, deltas.astype(inner.dtype), batch), 0, -1)
 
 
 def _block(inner: Float[Array, "NS1 NS2"], rows: Float[Array, "N1 C S"], columns: Float[Array, "N2 C S"]) -> Array:

@@ -6,10 +6,33 @@ Batched triangular solves on a CPU call BLAS once a matrix, whose threads get in
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 LEAF = 8  # up to this size diagonal blocks are inverted row by row
+
+
+def map_units(function: Callable[[Any], Array], units: Any, batch: int) -> Float[Array, "M *part"]:
+    """`function` of every unit (leading axis of all arrays), at most `batch` units at a time under `vmap`.
+
+    Never two batches at once: batched LAPACK calls share XLA's threads, and two of them wait for each other's for ever on two
+    cores (JAX 0.10.2). `jax.lax.map` gives the last, smaller batch a program of its own, which may run beside the others; here
+    it is filled up with zeros instead.
+    """
+    number = len(jax.tree.leaves(units)[0])
+    count = -(-number // batch)
+    size = -(-number // count)
+
+    def grouped(part: Array) -> Array:
+        padded = jnp.pad(part, [(0, count * size - number)] + [(0, 0)] * (part.ndim - 1))
+        return padded.reshape(count, size, *part.shape[1:])
+
+    results = jax.lax.map(jax.vmap(function), jax.tree.map(grouped, units))
+    return results.reshape(count * size, *results.shape[2:])[:number]
 
 
 def solve_small(system: Float[Array, "n n"], right: Float[Array, "n k"]) -> Float[Array, "n k"]:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkng.fisher.small_solves import solve_small
+from ntkng.fisher.small_solves import map_units, solve_small
 from ntkng.fisher.solves import solve
 from ntkng.fisher.unit_iterations import solve_units
 from ntkng.kernels.kernels import Gram
@@ -67,7 +67,7 @@ def cotangents(
             return solve(unit[0][:, None] * inner * unit[0], shift, unit[1][:, None])[:, 0]
 
         per_unit = 3 * inner.size * inner.dtype.itemsize
-        return jax.lax.map(one, (norms.T, right.T), batch_size=max(1, BLOCK_BYTES // per_unit)).T
+        return map_units(one, (norms.T, right.T), max(1, BLOCK_BYTES // per_unit)).T
 
     return norms * jax.lax.cond(is_solved, lambda: solved, factorise)
 
