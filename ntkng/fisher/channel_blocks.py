@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkng.fisher.small_solves import map_units, solve_small
+from ntkng.fisher.small_solves import in_batches, map_units, solve_small
 from ntkng.kernels.kernels import Gram
 from ntkng.kernels.units import Units
 
@@ -85,17 +85,11 @@ def _sum(
     def add(total: Gram, deltas: tuple[Array, Array | None]) -> tuple[Gram, None]:
         return jax.tree.map(lambda old, new: old + new.sum(axis=0), total, jax.vmap(one)(deltas)), None
 
-    blocks = jax.tree.map(lambda deltas: _in_batches(deltas, batch), (train, test))
+    # channels that fill up the last batch have no signal, and contribute nothing
+    blocks = jax.tree.map(lambda deltas: in_batches(deltas, batch), (train, test))
     first = jax.eval_shape(lambda deltas: jax.vmap(one)(deltas), jax.tree.map(lambda part: part[0], blocks))
     start = jax.tree.map(lambda part: jnp.zeros(part.shape[1:], part.dtype), first)
     return jax.lax.scan(add, start, blocks)[0]
-
-
-def _in_batches(deltas: Float[Array, "M N C S"], batch: int) -> Float[Array, "blocks batch N C S"]:
-    """The last batch is filled up with channels without signal, which contribute nothing."""
-    count = -(-len(deltas) // batch)
-    padded = jnp.pad(deltas, [(0, count * batch - len(deltas)), (0, 0), (0, 0), (0, 0)])
-    return padded.reshape(count, batch, *deltas.shape[1:])
 
 
 def _batch(shape: tuple[int, ...], tests: int, itemsize: int) -> int:

@@ -24,15 +24,16 @@ def map_units(function: Callable[[Any], Array], units: Any, batch: int) -> Float
     it is filled up with zeros instead.
     """
     number = len(jax.tree.leaves(units)[0])
-    count = -(-number // batch)
-    size = -(-number // count)
+    results = jax.lax.map(jax.vmap(function), jax.tree.map(lambda part: in_batches(part, batch), units))
+    return results.reshape(-1, *results.shape[2:])[:number]
 
-    def grouped(part: Array) -> Array:
-        padded = jnp.pad(part, [(0, count * size - number)] + [(0, 0)] * (part.ndim - 1))
-        return padded.reshape(count, size, *part.shape[1:])
 
-    results = jax.lax.map(jax.vmap(function), jax.tree.map(grouped, units))
-    return results.reshape(count * size, *results.shape[2:])[:number]
+def in_batches(units: Float[Array, "M *part"], batch: int) -> Float[Array, "blocks batch *part"]:
+    """At most `batch` units a block, the last one filled up with zeros."""
+    count = -(-len(units) // batch)
+    size = -(-len(units) // count)
+    padded = jnp.pad(units, [(0, count * size - len(units))] + [(0, 0)] * (units.ndim - 1))
+    return padded.reshape(count, size, *units.shape[1:])
 
 
 def solve_small(system: Float[Array, "n n"], right: Float[Array, "n k"]) -> Float[Array, "n k"]:

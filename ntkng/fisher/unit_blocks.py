@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkng.fisher.small_solves import map_units, solve_small
+from ntkng.fisher.small_solves import in_batches, map_units, solve_small
 from ntkng.fisher.solves import solve
 from ntkng.fisher.unit_iterations import solve_units
 from ntkng.kernels.kernels import Gram
@@ -106,7 +106,8 @@ def _sums(inner: Gram, grouped: tuple[Array, Array | None], shift: Array, batch:
         return jnp.zeros(shape, inner.train.dtype)
 
     start = Gram(*[zeros(deltas) for deltas in grouped if deltas is not None])
-    blocks = jax.tree.map(lambda deltas: _blocks(deltas, batch), grouped)
+    # units that fill up the last batch have no signal, and contribute nothing
+    blocks = jax.tree.map(jax.vmap(lambda deltas: in_batches(deltas, batch)), grouped)
     return jax.lax.map(lambda block: jax.lax.scan(add, start, block)[0], blocks)
 
 
@@ -120,13 +121,6 @@ def _contract(
     left = deltas[:, :, :, None] * weights[:, :, None, :]
     total = jnp.einsum("imdn,inc->mdnc", left, directions, precision="highest")
     return total.reshape(deltas.shape[1] * deltas.shape[2], -1)
-
-
-def _blocks(grouped: Float[Array, "groups S N C"], batch: int) -> Float[Array, "groups blocks batch N C"]:
-    """Batches of units, the last one filled up with zeros, which contribute nothing."""
-    count = -(-grouped.shape[1] // batch)
-    padded = jnp.pad(grouped, [(0, 0), (0, count * batch - grouped.shape[1]), (0, 0), (0, 0)])
-    return padded.reshape(len(grouped), count, batch, *grouped.shape[2:])
 
 
 def _batch(inner: Gram, units: Units, independent: bool) -> int:

@@ -65,6 +65,4 @@ def test_no_results_are_an_error(tmp_path):
 
 
 def test_the_committed_page_is_that_of_the_committed_results():
-    if not any((summary.HERE / "results").glob("*.json")):
-        pytest.skip("no results yet")
     assert summary.text(Results(summary.HERE / "results")) == (summary.HERE / "README.md").read_text()

@@ -27,16 +27,9 @@ def step_failures(fisher, theory):
 
 
 @pytest.mark.slow
-def test_flow_claims_have_power():
-    failures = functools.partial(flow_failures, BlockDiagonal())
-    assert not failures(RIGHT)
-    assert failures(WRONG["alpha off by 5 %"]) >= {"factor", "law"}
-    assert failures(WRONG["first layer dropped"]) >= {"train", "factor", "law"}
-
-
-@pytest.mark.slow
-def test_flow_claims_of_kfac_have_power():
-    failures = functools.partial(flow_failures, KFAC())
+@pytest.mark.parametrize("fisher", [BlockDiagonal(), KFAC()], ids=lambda fisher: fisher.name)
+def test_flow_claims_have_power(fisher):
+    failures = functools.partial(flow_failures, fisher)
     assert not failures(RIGHT)
     assert failures(WRONG["alpha off by 5 %"]) >= {"factor", "law"}
     assert failures(WRONG["first layer dropped"]) >= {"train", "factor", "law"}

@@ -24,7 +24,7 @@ from ntkng.simulate import simulate
 from ntkng.testing.causes import likely_cause
 from ntkng.testing.conformance.cases import Case, dampings
 from ntkng.testing.decision import FALSE_ALARM
-from ntkng.testing.trajectories import KINKED, SMOOTH, trajectory_report
+from ntkng.testing.trajectories import SMOOTH, trajectory_report
 from ntkng.testing.width_sweep import SEEDS, width_sweep
 from ntkng.trajectory import Trajectory
 
@@ -90,10 +90,9 @@ def infinite_width(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
 
     def test(seeds: int, key: int) -> Report:
         sweep = width_sweep(problem, dampings(fisher)[0], seeds=seeds, key=key)
-        powers = SMOOTH if case.activation != "relu" else KINKED
         # two test inputs only: the test set asks for no effect
         return trajectory_report(
-            sweep.simulated, sweep.predicted, powers=powers, test_effect=None, false_alarm=FALSE_ALARM / 2
+            sweep.simulated, sweep.predicted, powers=SMOOTH, test_effect=None, false_alarm=FALSE_ALARM / 2
         )
 
     report = test(SEEDS, 0)
