@@ -50,11 +50,14 @@ class Conditioning:
         return self.condition * self.epsilon
 
 
-def inspect(name: str, matrix: ArrayLike) -> Conditioning:
-    """Rank and condition of a symmetric matrix `[n, n]`, positive semi-definite or not."""
+def inspect(name: str, matrix: ArrayLike, shift: float = 0.0) -> Conditioning:
+    """Rank and condition of a symmetric matrix `[n, n]` plus `shift` times the identity, positive semi-definite or not."""
     import scipy.linalg  # slow to import: only where needed
 
     array = np.asarray(matrix)
+    if shift:
+        array = array.copy()
+        array[np.diag_indices_from(array)] += shift
     size, epsilon = len(array), float(np.finfo(array.dtype).eps)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} has NaN or infinite entries; check the inputs and the scale of the weights")
@@ -73,11 +76,12 @@ def _estimate(array: np.ndarray) -> float | None:
     """Condition number in the 1-norm from the Cholesky factor, or `None` where there is none."""
     import scipy.linalg
 
-    potrf, pocon = scipy.linalg.get_lapack_funcs(("potrf", "pocon"), (array,))
+    potrf, pocon, lange = scipy.linalg.get_lapack_funcs(("potrf", "pocon", "lange"), (array,))
+    array = array.T  # symmetric, and in LAPACK's order if it is in C's
     factor, info = potrf(array)
     if info != 0:
         return None
-    reciprocal, _ = pocon(factor, np.abs(array).sum(axis=0).max())
+    reciprocal, _ = pocon(factor, lange("1", array))
     return float(1 / reciprocal) if reciprocal > 0 else np.inf
 
 

@@ -23,7 +23,7 @@ from ntkng.closed_form import decay_and_quotient, initial_function, step_times
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.kfac import KFAC
 from ntkng.fisher.layer_pattern import LayerPattern
-from ntkng.fisher.patterns import TINY, cliques, isotropic_coefficients, pattern_alpha
+from ntkng.fisher.patterns import pattern_alpha, separate_groups
 from ntkng.fisher.preconditioned import stability
 from ntkng.kernels.analytic import check_inputs, tile_side
 from ntkng.kernels.kernels import sum_
@@ -113,7 +113,7 @@ def isotropic_alpha(problem: Problem, fisher: Fisher) -> float:
     if isinstance(fisher, LayerPattern):
         pattern = fisher.pattern(depth)
         alpha = pattern_alpha(pattern)
-        if alpha is not None and (cliques(pattern) is not None or isotropic_coefficients(pattern) is not None):
+        if alpha is not None and separate_groups(pattern, is_damped=False) is not None:
             return alpha
     raise ValueError(f"{fisher} is not isotropic for {network}, or only as a limit; {fix}")
 
@@ -126,15 +126,11 @@ def _change(
         return _change_by_factors(problem, fisher, residual, side, track)
     assert isinstance(fisher, LayerPattern)
     pattern = fisher.pattern(problem.network.depth)
-    groups, scale = cliques(pattern), isotropic_coefficients(pattern)
-    if groups is None:
-        assert scale is not None
-        groups = [(int(i),) for i in np.flatnonzero(np.abs(scale) > TINY)]
-    else:
-        scale = np.ones(len(pattern))
+    groups = separate_groups(pattern, is_damped=False)
+    assert groups is not None  # by `isotropic_alpha`
     change = np.zeros((_tests(problem), residual.shape[1]))
-    for group in groups:
-        weights = scale[group[0]] * _factor(problem, "Theta", _theta, group, side, track).solve(residual)
+    for c, group in groups:
+        weights = c * _factor(problem, "Theta", _theta, group, side, track).solve(residual)
         change += _cross(problem, _theta, group, side, lambda part, rows, w=weights: part @ w[rows])
     return change
 

@@ -58,6 +58,7 @@ PEERS = (
     ),
     Peer("neural-tangents, NTK-vector products", "exact", NT[0], "exact, NTK-vector products", NT[1]),
     Peer("NNGeometry, Gram", "exact", "nngeometry_steps", "exact", "nngeometry"),
+    Peer("ASDL, Hadamard products", "exact", "asdl_steps", "exact", "asdl", one_output=True),
     Peer("NumPy, full Jacobian", "exact", "full_jacobian", "exact", has_jacobian=True, one_output=True),
     Peer("ntkng", "K-FAC", "ntkng_steps", "K-FAC"),
     Peer(
@@ -69,5 +70,5 @@ PEERS = (
         "NNGeometry", "K-FAC", "nngeometry_steps", "K-FAC", "nngeometry",
         note="it solves by least squares, which cut small singular values off: the output layer differs from M = 2048 on",
     ),
-    Peer("ASDL", "K-FAC", note="not in the package registry, whose `asdl` is something else"),
+    Peer("ASDL", "K-FAC", "asdl_steps", "K-FAC", "asdl"),
 )  # fmt: skip

@@ -27,6 +27,7 @@ from ntkng.conditioning import Conditioning
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.dense import DenseLayer
 from ntkng.fisher.layer_pattern import Exact
+from ntkng.fisher.solves import symmetric_part
 from ntkng.kernels.kernels import Kernels
 from ntkng.kernels.rows import everywhere
 from ntkng.layers.record import LayerRecord
@@ -83,7 +84,7 @@ class EmpiricalFisher(Fisher):
         outer = inverse[:, :, None, None] * found.train.reshape(len(inverse), 1, len(inverse), 1) * inverse
         train = outer.reshape(inverse.size, inverse.size)
         cross = rows[inverse.size :]
-        return (train + train.T) / 2, cross if len(cross) else None
+        return symmetric_part(train), cross if len(cross) else None
 
     def change(self, kernels: Kernels, residual: Float[Array, "N C"]) -> Float[Array, "m k"]:
         """`K(x', x) e`, without a division by residuals, so that damped it is defined for zero residuals too."""

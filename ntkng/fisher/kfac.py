@@ -36,6 +36,7 @@ from ntkng.fisher import kronecker
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.dense import DenseLayer
 from ntkng.fisher.kfac_step import cotangent
+from ntkng.fisher.solves import symmetric_part
 from ntkng.kernels.kernels import Kernels, LayerKernels, sum_
 from ntkng.layers.affine_gram import kronecker_gram
 from ntkng.layers.record import LayerRecord
@@ -135,8 +136,7 @@ class KFAC(Fisher):
         return not any(found.is_singular for found in self.inspect(kernels))
 
     def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:
-        train = sum_(self._layer(layer, kernels, "train") for layer in kernels.layers)
-        train = (train + train.T) / 2
+        train = symmetric_part(sum_(self._layer(layer, kernels, "train") for layer in kernels.layers))
         if kernels.layers[0].theta.cross is None:
             return train, None
         return train, sum_(self._layer(layer, kernels, "cross") for layer in kernels.layers)
@@ -283,5 +283,4 @@ def _grams(layer: LayerKernels) -> tuple[Any, Any]:
 
 
 def _inspect(what: str, layer: LayerKernels, gram: Any, shift: Any) -> Conditioning:
-    array = np.asarray(gram)
-    return inspect(f"{what} of layer {layer.name}", array + float(shift) * np.eye(len(array), dtype=array.dtype))
+    return inspect(f"{what} of layer {layer.name}", gram, float(shift))

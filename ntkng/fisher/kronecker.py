@@ -51,7 +51,7 @@ def expanded_form(
     """`divisor G' (G + divisor rho I)^{-1}`: all rows are rows of the factor."""
     if pseudo and is_zero(damping):
         return divisor * (cross @ pseudo_inverse(gram))
-    return divisor * project(cross, gram, divisor * damping)
+    return project(cross, gram, divisor * damping, scale=divisor)
 
 
 def reduced_form(

@@ -26,8 +26,8 @@ from ntkng.fisher.base import Fisher
 from ntkng.fisher.combine import combine
 from ntkng.fisher.conjugate_gradients import ConjugateGradients, layer_product
 from ntkng.fisher.dense import DenseLayer
-from ntkng.fisher.patterns import TINY, cliques, coupled_system, isotropic_coefficients, pattern_alpha
-from ntkng.fisher.solves import solve
+from ntkng.fisher.patterns import TINY, coupled_system, pattern_alpha, separate_groups
+from ntkng.fisher.solves import project, solve, symmetric_part
 from ntkng.kernels.kernels import Kernels, sum_
 from ntkng.layers.record import LayerRecord
 
@@ -59,47 +59,49 @@ class LayerPattern(Fisher):
         return None if self.is_damped else pattern_alpha(self.pattern(len(kernels.layers)))
 
     def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:
-        identity = jnp.eye(kernels.size, dtype=kernels.layers[0].theta.train.dtype)
-        duals = self.duals(kernels, identity)
-        pairs = [(layer, dual) for layer, dual in zip(kernels.layers, duals, strict=True) if dual is not None]
-        train = sum_(layer.theta.train @ dual for layer, dual in pairs)
-        train = (train + train.T) / 2  # symmetric in exact arithmetic
-        crosses = [layer.theta.cross @ dual for layer, dual in pairs if layer.theta.cross is not None]
-        return train, sum_(crosses) if crosses else None
+        thetas = [layer.theta for layer in kernels.layers]
+        rows = [t.train if t.cross is None else jnp.concatenate([t.train, t.cross]) for t in thetas]
+        groups, shift = self._groups(kernels), self._shift(kernels)
+        if groups is None:
+            duals = self.duals(kernels, jnp.eye(kernels.size, dtype=rows[0].dtype))
+            total = sum_(row @ dual for row, dual in zip(rows, duals, strict=True) if dual is not None)
+        else:
+            sums = [(c, sum_(rows[i] for i in group)) for c, group in groups]
+            total = sum_(project(both, both[: kernels.size], shift, scale=c) for c, both in sums)
+        train, cross = symmetric_part(total[: kernels.size]), total[kernels.size :]
+        return train, None if thetas[0].cross is None else cross
+
+    def _groups(self, kernels: Kernels) -> list[tuple[float, tuple[int, ...]]] | None:
+        return separate_groups(self.pattern(len(kernels.layers)), self.is_damped)
+
+    def _shift(self, kernels: Kernels) -> Any:
+        return kernels.samples * self.damping
 
     def duals(self, kernels: Kernels, right: Float[Array, "n k"]) -> list[Float[Array, "n k"] | None]:
         """`V_l right` for every layer; `None` where the layer does not move."""
-        pattern = self.pattern(len(kernels.layers))
         thetas = [layer.theta.train for layer in kernels.layers]
-        shift = kernels.samples * self.damping
-        groups = cliques(pattern)
+        groups = self._groups(kernels)
         if groups is not None:
-            return _solve_cliques(groups, thetas, shift, right)
+            duals: list[Array | None] = [None] * len(thetas)
+            for c, group in groups:
+                dual = c * solve(sum_(thetas[i] for i in group), self._shift(kernels), right)
+                for i in group:
+                    duals[i] = dual
+            return duals
+        pattern = self.pattern(len(thetas))
         if self.is_damped:
-            return _solve_coupled(pattern, thetas, shift, right)
-        coefficients = isotropic_coefficients(pattern)
-        if coefficients is None:
-            return _solve_singular(pattern, thetas, right)
-        return [
-            c * solve(theta, 0, right) if abs(c) > TINY else None
-            for c, theta in zip(coefficients, thetas, strict=True)
-        ]  # fmt: skip
+            return _solve_coupled(pattern, thetas, self._shift(kernels), right)
+        return _solve_singular(pattern, thetas, right)
 
     def inspect(self, kernels: Kernels) -> tuple[Conditioning, ...]:
         """Every `Theta_l + N rho I` (or sum over a group of layers) that is inverted, or the coupled system."""
-        pattern = self.pattern(len(kernels.layers))
-        shift = float(kernels.samples * self.damping) * np.eye(kernels.size)
+        shift, groups = float(self._shift(kernels)), self._groups(kernels)
         thetas = [np.asarray(layer.theta.train) for layer in kernels.layers]
-        groups = cliques(pattern)
-        if groups is not None:
-            return tuple(
-                inspect(_group_name(kernels, group), sum(thetas[i] for i in group) + shift) for group in groups
-            )
-        if self.is_damped:
-            return (inspect(f"the coupled system of {self.name}", coupled_system(pattern, thetas, shift)),)
-        coefficients = isotropic_coefficients(pattern)
-        moving = range(len(thetas)) if coefficients is None else np.flatnonzero(np.abs(coefficients) > TINY)
-        return tuple(inspect(f"Theta of layer {kernels.layers[i].name}", thetas[i]) for i in moving)
+        if groups is None and self.is_damped:
+            system = coupled_system(self.pattern(len(thetas)), thetas)
+            return (inspect(f"the coupled system of {self.name}", system, shift),)
+        inverted = [(i,) for i in range(len(thetas))] if groups is None else [group for _, group in groups]
+        return tuple(inspect(_group_name(kernels, group), sum_(thetas[i] for i in group), shift) for group in inverted)
 
     # -- parameters --------------------------------------------------------------------------------------------------
 
@@ -120,23 +122,17 @@ class LayerPattern(Fisher):
     def _without_matrices(
         self, solver: ConjugateGradients, records: Sequence[LayerRecord], residual: Array
     ) -> list[Array | None]:
-        pattern = self.pattern(len(records))
         right = residual.reshape(-1).astype(records[0].deltas.dtype)
-        groups = cliques(pattern)
-        coefficients = None if groups is not None or self.is_damped else isotropic_coefficients(pattern)
-        if groups is None and coefficients is None:
+        groups = separate_groups(self.pattern(len(records)), self.is_damped)
+        if groups is None:
             raise ValueError(
                 f"conjugate gradients need definite systems, which damped or singular {self.name} does not have; use "
                 "solver=None"
             )
         duals: list[Array | None] = [None] * len(records)
-        if groups is None:  # undamped: every layer alone, with its weight
-            assert coefficients is not None
-            for i in (int(index) for index in np.flatnonzero(np.abs(coefficients) > TINY)):
-                duals[i] = coefficients[i] * solver.solve(layer_product([records[i]], 0.0), right)
-            return duals
-        for group in groups:
-            dual = solver.solve(layer_product([records[i] for i in group], len(residual) * self.damping), right)
+        for c, group in groups:
+            product = layer_product([records[i] for i in group], len(residual) * self.damping)
+            dual = c * solver.solve(product, right)
             for i in group:
                 duals[i] = dual
         return duals
@@ -209,15 +205,6 @@ class CustomPattern(LayerPattern):
         if depth != len(self.blocks):
             raise ValueError(f"the pattern is for {len(self.blocks)} layers, got a network with {depth}")
         return np.asarray(self.blocks)
-
-
-def _solve_cliques(groups: Any, thetas: Any, shift: Any, right: Array) -> list[Array | None]:
-    duals: list[Array | None] = [None] * len(thetas)
-    for group in groups:
-        dual = solve(sum_(thetas[i] for i in group), shift, right)
-        for i in group:
-            duals[i] = dual
-    return duals
 
 
 def _solve_coupled(pattern: np.ndarray, thetas: Any, shift: Any, right: Array) -> list[Array | None]:

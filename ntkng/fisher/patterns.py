@@ -24,18 +24,26 @@ def isotropic_coefficients(pattern: Float[np.ndarray, "L L"]) -> Float[np.ndarra
     return np.linalg.solve(pattern, np.ones(len(pattern)))
 
 
-def cliques(pattern: Float[np.ndarray, "L L"]) -> list[tuple[int, ...]] | None:
-    """The groups of layers when the pattern couples whole groups only (exact, block-diagonal), else `None`."""
+def separate_groups(pattern: Float[np.ndarray, "L L"], is_damped: bool) -> list[tuple[float, tuple[int, ...]]] | None:
+    """Groups of layers with weights `c`, `K' = sum c Theta' (Theta + N rho I)^{-1}` with `Theta` summed over a group.
+
+    These are the coupled layers of a pattern that couples whole groups only (exact, block-diagonal), with `c = 1`; else,
+    undamped, every layer with `c_l = (T^{-1} 1)_l` unless that is 0. `None` where layers cannot be separated: damped patterns of
+    other kinds, and singular ones.
+    """
     groups = {tuple(int(i) for i in np.flatnonzero(row)) for row in pattern}
-    disjoint = sum(len(group) for group in groups) == len(pattern)
-    return sorted(groups) if disjoint else None
+    if sum(len(group) for group in groups) == len(pattern):
+        return [(1.0, group) for group in sorted(groups)]
+    coefficients = None if is_damped else isotropic_coefficients(pattern)
+    if coefficients is None:
+        return None
+    return [(float(c), (i,)) for i, c in enumerate(coefficients) if abs(c) > TINY]
 
 
-def coupled_system(pattern: np.ndarray, thetas: Sequence[np.ndarray], shift: np.ndarray) -> np.ndarray:
-    """`R^T (T kron I) R + N rho I` with `D = R R^T`: symmetric, with the spectrum of `(T kron I) D + N rho I`."""
+def coupled_system(pattern: np.ndarray, thetas: Sequence[np.ndarray]) -> np.ndarray:
+    """`R^T (T kron I) R` with `D = R R^T`: symmetric, with the spectrum of `(T kron I) D`."""
     roots = []
     for theta in thetas:
         values, vectors = np.linalg.eigh(theta)
         roots.append(vectors * np.sqrt(np.maximum(values, 0)))
-    rows = [[pattern[i, j] * a.T @ b + (i == j) * shift for j, b in enumerate(roots)] for i, a in enumerate(roots)]
-    return np.block(rows)
+    return np.block([[pattern[i, j] * a.T @ b for j, b in enumerate(roots)] for i, a in enumerate(roots)])

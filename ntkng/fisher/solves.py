@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import jax.scipy.linalg
 from jaxtyping import Array, Float
 
 
+@jax.jit
 def solve(gram: Float[Array, "n n"], shift: float | Array, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
     """`(G + shift I)^{-1} right` by Cholesky; NaN where `G + shift I` is not positive definite."""
     factor = jax.scipy.linalg.cho_factor(shifted(gram, shift))
     return jax.scipy.linalg.cho_solve(factor, right)
 
 
-def project(cross: Float[Array, "m n"], gram: Float[Array, "n n"], shift: float | Array) -> Float[Array, "m n"]:
-    """`G' (G + shift I)^{-1}`."""
-    return solve(gram, shift, cross.T).T
+@jax.jit
+def project(
+    cross: Float[Array, "m n"], gram: Float[Array, "n n"], shift: float | Array, scale: float = 1.0
+) -> Float[Array, "m n"]:
+    """`scale G' (G + shift I)^{-1}`."""
+    return scale * solve(gram, shift, cross.T).T
+
+
+@jax.jit
+def symmetric_part(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """`(X + X^T) / 2`: takes rounding out of what is symmetric."""
+    return (matrix + matrix.T) / 2
 
 
 def shifted(gram: Float[Array, "n n"], shift: float | Array) -> Float[Array, "n n"]:

@@ -36,7 +36,7 @@ from ntkng.conditioning import Conditioning, inspect
 from ntkng.fisher import channel_blocks, unit_blocks
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.dense import DenseLayer
-from ntkng.fisher.solves import project, solve
+from ntkng.fisher.solves import project, solve, symmetric_part
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels, sum_
 from ntkng.kernels.units import UnitSampling, has_units, unit_signals
 from ntkng.layers import affine, affine_gram
@@ -88,8 +88,7 @@ class UnitWise(Fisher):
 
     def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:
         layers = [layer.map(lambda part: part.mean(axis=0)) for layer in self._layers(kernels)]
-        train = sum_(layer.train for layer in layers)
-        train = (train + train.T) / 2  # symmetric in exact arithmetic
+        train = symmetric_part(sum_(layer.train for layer in layers))
         return train, None if layers[0].cross is None else sum_(layer.cross for layer in layers)
 
     @in_float64
@@ -142,9 +141,9 @@ class UnitWise(Fisher):
         """For every layer the block of a unit of average scale, `mean(delta^2) A + N rho_l I`."""
         found = []
         for layer in kernels.layers:
-            block = np.asarray(_mean_square(layer, kernels) * _inner(layer, kernels.samples).train)
-            system = block + float(self._shift(layer, kernels)) * np.eye(len(block), dtype=block.dtype)
-            found.append(inspect(f"the average unit's block of layer {layer.name}", system))
+            block = _mean_square(layer, kernels) * _inner(layer, kernels.samples).train
+            name = f"the average unit's block of layer {layer.name}"
+            found.append(inspect(name, block, float(self._shift(layer, kernels))))
         return tuple(found)
 
     # -- parameters --------------------------------------------------------------------------------------------------
