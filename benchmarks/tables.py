@@ -26,14 +26,21 @@ def targets(results: Results) -> str:
 def peers(results: Results, kind: str) -> str:
     """Seconds of ntkng, and the others' ratios to them, a line per size."""
     what = f"peers, {kind}"
-    names = list(dict.fromkeys(row["contestant"] for row in results.every(what)))
+    names = [name for name in _names(results, what) if not name.startswith("ntkng")]
     body = []
     for size in results.sizes(what):
         rows = {row["contestant"]: row for row in results.every(what, **dict(zip("NMC", size, strict=True)))}
         own = rows["ntkng"]
         first = f"{own['seconds']:.4f} ± {own['spread']:.4f}" if "seconds" in own else "-"
-        body.append([", ".join(map(str, size)), first, *[ratio(rows[name]) for name in names[1:]]])
-    return markdown(["N, M, C", "ntkng, s", *names[1:]], body)
+        body.append([", ".join(map(str, size)), first, *[ratio(rows.get(name, {})) for name in names]])
+    return markdown(["N, M, C", "ntkng, s", *names], body)
+
+
+def _names(results: Results, what: str) -> list[str]:
+    """In the order of the contestants, whatever was measured last."""
+    order = [peer.name for peer in PEERS]
+    found = {row["contestant"] for row in results.every(what)}
+    return sorted(found, key=lambda name: order.index(name) if name in order else len(order))
 
 
 def ratio(row: Row) -> str:
@@ -46,13 +53,12 @@ def ratio(row: Row) -> str:
 def memory(results: Results) -> str:
     """Peak memory of every contestant's process, MiB."""
     what = "peers, exact"
-    names = list(dict.fromkeys(row["contestant"] for row in results.every(what)))
+    names = _names(results, what)
     body = []
     for size in results.sizes(what):
         rows = {row["contestant"]: row for row in results.every(what, **dict(zip("NMC", size, strict=True)))}
-        body.append(
-            [", ".join(map(str, size)), *[f"{rows[n]['peak MiB']:.0f}" if "ratio" in rows[n] else "-" for n in names]]
-        )
+        cells = [f"{rows[n]['peak MiB']:.0f}" if "ratio" in rows.get(n, {}) else "-" for n in names]
+        body.append([", ".join(map(str, size)), *cells])
     return markdown(["N, M, C", *names], body)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,11 +34,10 @@ def main(
 ) -> None:
     """Time ntkng's exact and K-FAC steps beside those of other libraries."""
 
-    def start(peer: Peer) -> Worker:
+    def start(peer: Peer, cache: str) -> Worker:
         python = python_of(peer.environment, environments.absolute())
-        return Worker(
-            [python, "-m", "benchmarks.peers.launch", f"benchmarks.peers.{peer.module}", MEMORY_GIB], variables()
-        )
+        command = [python, "-m", "benchmarks.peers.launch", f"benchmarks.peers.{peer.module}", MEMORY_GIB]
+        return Worker(command, variables(cache if peer.keeps_programs else None))
 
     console = Console()
     file, arguments = out / "peers.json", {"quick": quick, "rounds": rounds, "kind": kind, "size": size}
@@ -45,8 +46,8 @@ def main(
     sizes = [parse(text) for text in size] if size else QUICK if quick else SIZES
     given_up: dict[str, str] = {}
     for chosen in sizes:
-        with console.status(f"N, M, C = {chosen}"):
-            found = race(peers, chosen, start, rounds, given_up)
+        with console.status(f"N, M, C = {chosen}"), tempfile.TemporaryDirectory() as cache:
+            found = race(peers, chosen, functools.partial(start, cache=cache), rounds, given_up)
         for row in found:
             console.print(line(row), highlight=False, soft_wrap=True)
             if row.get("not run", "").startswith("more than"):  # the next sizes are larger

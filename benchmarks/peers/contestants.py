@@ -24,6 +24,8 @@ class Peer:
         note: what it computes differently.
         has_jacobian: whether it forms the whole Jacobian.
         one_output: whether it is written for one output.
+        keeps_programs: whether its process shares JAX's compilation cache with the others of this kind at the same size, so that
+            the second one compiles nothing.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Peer:
     note: str = ""
     has_jacobian: bool = False
     one_output: bool = False
+    keeps_programs: bool = False
 
     def obstacle(self, samples: int, width: int, outputs: int) -> str | None:
         """Why this size is left out, or `None`."""
@@ -50,7 +53,8 @@ class Peer:
 NT = "neural_tangents_steps", "neural-tangents"
 
 PEERS = (
-    Peer("ntkng", "exact", "ntkng_steps", "exact"),
+    Peer("ntkng", "exact", "ntkng_steps", "exact", keeps_programs=True),
+    Peer("ntkng, compiled before", "exact", "ntkng_steps", "exact", keeps_programs=True),
     Peer("PyTorch, eager", "exact", "plain_torch", "exact", "torch"),
     Peer("neural-tangents, structured derivatives", "exact", NT[0], "exact, structured derivatives", NT[1]),
     Peer(
@@ -63,12 +67,12 @@ PEERS = (
     Peer("ntkng", "K-FAC", "ntkng_steps", "K-FAC"),
     Peer(
         "kfac_jax", "K-FAC", "kfac_jax_steps", "K-FAC", "kfac-jax",
-        note="with one output, the output layer's 1 x 1 factor takes no share of the damping there (the other layers agree)",
+        note="with one output all damping of the output layer goes to its input factor (computed so, that layer's step agrees)",
     ),
     Peer("curvlinops", "K-FAC", "curvlinops_steps", "K-FAC", "curvlinops"),
     Peer(
         "NNGeometry", "K-FAC", "nngeometry_steps", "K-FAC", "nngeometry",
-        note="it solves by least squares, which cut small singular values off: the output layer differs from M = 2048 on",
+        note="it solves by least squares with a cutoff of M eps, which drops directions of the output layer (with 1e-8 it agrees)",
     ),
     Peer("ASDL", "K-FAC", "asdl_steps", "K-FAC", "asdl"),
 )  # fmt: skip

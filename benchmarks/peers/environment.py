@@ -44,6 +44,12 @@ def python_of(name: str | None, folder: Path) -> str:
     return str(python)
 
 
-def variables() -> dict[str, str]:
-    """Environment variables of a worker: one thread, this checkout's modules."""
-    return {**os.environ, **SINGLE_THREAD, "PYTHONPATH": str(HERE.parent.parent)}
+def variables(cache: str | None = None) -> dict[str, str]:
+    """Environment variables of a worker: one thread, this checkout's modules, JAX's compilation cache in the folder `cache`."""
+    kept = {f"JAX_PERSISTENT_CACHE_MIN_{key}": "0" for key in ("COMPILE_TIME_SECS", "ENTRY_SIZE_BYTES")}
+    own = {"PYTHONPATH": str(HERE.parent.parent), **({"JAX_COMPILATION_CACHE_DIR": cache, **kept} if cache else {})}
+    return {
+        **{key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"},
+        **SINGLE_THREAD,
+        **own,
+    }

@@ -40,6 +40,24 @@ def test_the_worst_size_decides_and_the_best_implementation_counts(tmp_path):
     assert found == "**missed**"
 
 
+def test_the_floor_bounds_what_any_step_could_reach(tmp_path):
+    floor = {"what": "step", "contestant": "Exact", **SIZE, "ratio to floor": 1.5}
+    write(tmp_path, "peers", [floor, peer("neural-tangents, a", 1.8, "exact")])
+    assert verdict(Results(tmp_path), "the same, if our step")[0] == "2.7 (N = 100, M = 4096)"
+
+
+def test_memory_is_that_of_two_rows(tmp_path):
+    sizes = {"N": 500, "M": 1024, "kind": "exact"}
+    rows = [peer("NumPy, full Jacobian", 400.0, **sizes, **{"working MiB": 6000.0})]
+    rows += [
+        peer(name, 1.0, **sizes, **{"working MiB": used})
+        for name, used in (("ntkng", 150.0), ("ntkng, compiled before", 100.0))
+    ]
+    write(tmp_path, "peers", rows)
+    assert verdict(Results(tmp_path), "exact step: working memory") == ("60 (N = 500, M = 1024)", "met")
+    assert verdict(Results(tmp_path), "the same, compiling") == ("40 (N = 500, M = 1024)", "**missed**")
+
+
 def test_small_is_better_where_it_is(tmp_path):
     write(tmp_path, "compilation", [{"what": "compilation", "contestant": "Exact", "first call": 6.0, "ratio": 0.2}])
     assert verdict(Results(tmp_path), "first call, which")[1] == "**missed**"
@@ -53,10 +71,10 @@ def test_absences_are_said(tmp_path):
     results = Results(tmp_path)
     assert "X (K-FAC): not run, no wheel (at 100, 4096, 1)" in tables.absences(results)
     assert "kfac_jax (K-FAC): its step differs" in tables.absences(results)
-    assert "takes no share" in tables.absences(results)
+    assert "all damping of the output layer" in tables.absences(results)
     assert "not measured yet" in tables.absences(results)
     assert verdict(results, "unit-wise")[1] == "not run"
-    assert tables.peers(results, "K-FAC").endswith("| 100, 4096, 1 | 0.1000 ± 0.0100 | - | 2.0x\\* |")
+    assert tables.peers(results, "K-FAC").endswith("| 100, 4096, 1 | 0.1000 ± 0.0100 | 2.0x\\* | - |")
 
 
 def test_no_results_are_an_error(tmp_path):
