@@ -61,6 +61,8 @@ def text(found: Results) -> str:
         ),
         accelerator=tables.plain(found, "accelerator", {"contestant": "", "N": "N", "M": "M", "seconds": "seconds",
                                                         "ratio to floor": "over the floor", "not run": "not run"}),
+        accelerator_checks=tables.plain(found, "accelerator check", {"contestant": "", "N": "N", "M": "M", "quantity": "what",
+                                                                     "value": "largest", "networks": "networks"}),
     )  # fmt: skip
 
 
@@ -157,6 +159,10 @@ The library sets no JAX flags; with `JAX_COMPILATION_CACHE_DIR` set, the next pr
 ## Accelerators
 
 {accelerator}
+
+The theory of the main paper at that width:
+
+{accelerator_checks}
 """
 
 
