@@ -210,7 +210,7 @@ class CustomPattern(LayerPattern):
 def _solve_coupled(pattern: np.ndarray, thetas: Any, shift: Any, right: Array) -> list[Array | None]:
     size, depth = len(right), len(thetas)
     rows = [
-        jnp.concatenate([pattern[i, j] * theta for j, theta in enumerate(thetas)], axis=1) for i in range(depth)
+        jnp.concatenate([float(pattern[i, j]) * theta for j, theta in enumerate(thetas)], axis=1) for i in range(depth)
     ]  # fmt: skip
     system = jnp.concatenate(rows) + shift * jnp.eye(size * depth, dtype=right.dtype)
     return list(jnp.linalg.solve(system, jnp.tile(right, (depth, 1))).reshape(depth, size, -1))
@@ -224,7 +224,7 @@ def _solve_singular(pattern: np.ndarray, thetas: Any, right: Array) -> list[Arra
         )
     size, depth = len(right), len(thetas)
     roots = [jnp.linalg.cholesky(theta) for theta in thetas]
-    blocks = [[pattern[i, j] * a.T @ b for j, b in enumerate(roots)] for i, a in enumerate(roots)]
+    blocks = [[float(pattern[i, j]) * a.T @ b for j, b in enumerate(roots)] for i, a in enumerate(roots)]
     values, vectors = jnp.linalg.eigh(jnp.block(blocks))
     null = size * (depth - np.linalg.matrix_rank(pattern, tol=TINY))  # inertia: known, not guessed from a tolerance
     order = jnp.argsort(jnp.abs(values))

@@ -46,4 +46,4 @@ def coupled_system(pattern: np.ndarray, thetas: Sequence[np.ndarray]) -> np.ndar
     for theta in thetas:
         values, vectors = np.linalg.eigh(theta)
         roots.append(vectors * np.sqrt(np.maximum(values, 0)))
-    return np.block([[pattern[i, j] * a.T @ b for j, b in enumerate(roots)] for i, a in enumerate(roots)])
+    return np.block([[float(pattern[i, j]) * a.T @ b for j, b in enumerate(roots)] for i, a in enumerate(roots)])

@@ -164,6 +164,24 @@ def test_float32_conditioning_guard():
         require_nonsingular(inspect("gram", gram.astype(np.float32)), "fix")
 
 
+@pytest.mark.parametrize("damping", [0, 1e-2])
+@pytest.mark.parametrize("cls", [ntkng.Exact, ntkng.BlockDiagonal, ntkng.BlockTriDiagonal, ntkng.KFAC])
+def test_systems_are_inspected_at_the_precision_of_the_kernels(cls, damping):
+    network = ntkng.mlp(5, width=32)
+    kernels = ntkng.empirical(network, network.init(jax.random.key(0), jnp.float32), X[:3], factors=True)
+    assert {found.epsilon for found in cls(damping).inspect(kernels)} == {float(np.finfo(np.float32).eps)}
+
+
+@pytest.mark.parametrize("size", [5, 1600])
+def test_a_shift_is_a_multiple_of_the_identity(size):
+    """Below and above the size where an estimate replaces the spectrum; the matrix itself stays as it is."""
+    from ntkng.conditioning import inspect
+
+    gram = np.diag(np.arange(size, dtype=float))
+    assert inspect("gram", gram, 1.0).condition == pytest.approx(size)
+    assert inspect("gram", gram).is_singular
+
+
 def test_simulate():
     with pytest.raises(ValueError, match="step_size must be > 0"):
         ntkng.simulate(problem(), ntkng.Exact(), 0, step_size=0.0)
