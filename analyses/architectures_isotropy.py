@@ -29,8 +29,8 @@ from ntkng.simulate import simulate
 FISHERS: tuple[Fisher, ...] = (GradientDescent(), Exact(), BlockDiagonal(), BlockTriDiagonal())
 SPREAD = 1e-9  # rounding: the last Theta_l of a pooled network has a condition number of 1e4
 NOT_ISOTROPIC = 0.3
-SMALL = 1e-5  # eta alpha of the small step: what is left of the network's curvature is of this size
-STEP_ERROR = 1e-4
+SMALL = 1e-7  # eta alpha of the small step, so that no unit of a narrow network is switched on or off by it
+STEP_ERROR = 1e-6
 
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
@@ -63,7 +63,7 @@ def small_step(name: str, width: int, seed: int, theory: Theory = RIGHT) -> dict
     setting = problem(name, width, seed=seed)
     parameters = draw(setting.network, seed)
     layers = empirical(setting.network, parameters, setting.x, setting.x_test)
-    errors = step_error(setting, BlockDiagonal(), parameters, layers, theory)
+    errors = step_error(setting, BlockDiagonal(), parameters, layers, theory, SMALL)
     eta = SMALL / ARCHITECTURES[name].depth
     moved = simulate(setting, BlockDiagonal(), step_size=eta, steps=1, parameters=parameters)
     first, second = moved.residual[0]

@@ -66,11 +66,14 @@ def spectrum(name: str, source: str, fisher: str, kernel: PreconditionedKernel) 
 
 
 def step_error(
-    setting: Problem, fisher: Fisher, parameters: Parameters, layers: Kernels, theory: Theory
+    setting: Problem, fisher: Fisher, parameters: Parameters, layers: Kernels, theory: Theory, small: float = SMALL
 ) -> dict[str, Any]:
-    """Relative difference between the change of the function in one small step and `-eta K r`, `-eta K' r`."""
+    """Relative difference between the change of the function in one small step and `-eta K r`, `-eta K' r`.
+
+    `small` is `eta` times the largest eigenvalue of `K`.
+    """
     kernel = theory.fisher(fisher, setting.samples).kernel(theory.kernels(layers))
-    eta = SMALL / float(np.asarray(fisher.kernel(layers).eigenvalues())[-1])
+    eta = small / float(np.asarray(fisher.kernel(layers).eigenvalues())[-1])
     moved = simulate(setting, fisher, step_size=eta, steps=1, parameters=parameters)
     residual = moved.residual[0, 0]
     errors: dict[str, Any] = {"fisher": fisher.name}

@@ -131,7 +131,9 @@ Gram (half of that rate).
 
 ## Growth
 
-Exponents fitted over the range (and over its last interval); base size N = 200, M = 1024, L = 3, C = 1.
+Exponents fitted over the range (and over its last interval); base size N = 200, M = 1024, L = 3, C = 1. From L = 2 to 16 the
+hidden layers grow from 1 to 15. The unit-wise step grows faster than its operations per iteration would: inputs of deep layers are alike (at
+N = 200 the conjugate gradients take 15 iterations in the first layer and 75 in the seventh), and beyond 100 iterations, or N / 2, it factorises.
 
 {growth}
 
