@@ -16,7 +16,7 @@ import pandas as pd
 
 from analyses.architectures_networks import ARCHITECTURES, SAMPLES, SOURCE, kernels, problem
 from analyses.karakida_depth import expected_alpha
-from analyses.karakida_isotropy import step_error
+from analyses.karakida_isotropy import SMALL, step_error
 from analyses.karakida_problems import draw
 from analyses.karakida_theory import RIGHT, Theory
 from analyses.study import Settings, Study
@@ -29,7 +29,6 @@ from ntkng.simulate import simulate
 FISHERS: tuple[Fisher, ...] = (GradientDescent(), Exact(), BlockDiagonal(), BlockTriDiagonal())
 SPREAD = 1e-9  # rounding: the last Theta_l of a pooled network has a condition number of 1e4
 NOT_ISOTROPIC = 0.3
-SMALL = 1e-7  # eta alpha of the small step, so that no unit of a narrow network is switched on or off by it
 STEP_ERROR = 1e-6
 
 
@@ -63,7 +62,7 @@ def small_step(name: str, width: int, seed: int, theory: Theory = RIGHT) -> dict
     setting = problem(name, width, seed=seed)
     parameters = draw(setting.network, seed)
     layers = empirical(setting.network, parameters, setting.x, setting.x_test)
-    errors = step_error(setting, BlockDiagonal(), parameters, layers, theory, SMALL)
+    errors = step_error(setting, BlockDiagonal(), parameters, layers, theory)
     eta = SMALL / ARCHITECTURES[name].depth
     moved = simulate(setting, BlockDiagonal(), step_size=eta, steps=1, parameters=parameters)
     first, second = moved.residual[0]

@@ -159,7 +159,7 @@ def flow_claims(name: str, by_count: dict[int, Comparison], found: Estimate, sca
     bound = 1e-10 if name != "KFAC" else 0.2 / (SAMPLES * (DEPTH - 1))  # alpha off by 5 % gives 0.4
     yield Claim.below(
         f"logistic/{name}/law", float(error), bound,
-        "max |p_t - y - e^{-alpha t} (p_0 - y)|" + (": isotropic up to its last layer" if bound > 1e-4 else ""),
+        "max |p_t - y - e^{-alpha t} (p_0 - y)|" + (": isotropic up to its last layer" if name == "KFAC" else ""),
         source=source,
     )  # fmt: skip
 

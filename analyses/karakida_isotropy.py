@@ -30,7 +30,7 @@ FISHERS: tuple[Fisher, ...] = (GradientDescent(), *APPROXIMATIONS)
 OFF_ISOTROPY = 1e-6  # rounding: K-FAC solves with two ill-conditioned factors
 SPREAD = 1e-5
 NOT_ISOTROPIC = 0.3  # gradient descent
-SMALL = 1e-5  # the step, in units of 1 / k_max: what is left of the curvature of the network is of this size
+SMALL = 1e-7  # the step, in units of 1 / k_max, so that no unit of a narrow network is switched on or off by it
 STEP_ERROR = 1e-5
 
 
@@ -66,14 +66,11 @@ def spectrum(name: str, source: str, fisher: str, kernel: PreconditionedKernel) 
 
 
 def step_error(
-    setting: Problem, fisher: Fisher, parameters: Parameters, layers: Kernels, theory: Theory, small: float = SMALL
+    setting: Problem, fisher: Fisher, parameters: Parameters, layers: Kernels, theory: Theory
 ) -> dict[str, Any]:
-    """Relative difference between the change of the function in one small step and `-eta K r`, `-eta K' r`.
-
-    `small` is `eta` times the largest eigenvalue of `K`.
-    """
+    """Relative difference between the change of the function in one small step and `-eta K r`, `-eta K' r`."""
     kernel = theory.fisher(fisher, setting.samples).kernel(theory.kernels(layers))
-    eta = small / float(np.asarray(fisher.kernel(layers).eigenvalues())[-1])
+    eta = SMALL / float(np.asarray(fisher.kernel(layers).eigenvalues())[-1])
     moved = simulate(setting, fisher, step_size=eta, steps=1, parameters=parameters)
     residual = moved.residual[0, 0]
     errors: dict[str, Any] = {"fisher": fisher.name}

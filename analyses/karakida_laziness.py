@@ -39,9 +39,7 @@ FISHERS: tuple[Fisher, ...] = (GradientDescent(), Exact(), BlockDiagonal(), Bloc
 KERNELS = ("Theta", *(f"Theta_{layer + 1}" for layer in range(DEPTH)))
 BOUNDED = 0.1  # of the slope of the displacement in width, from above: narrow networks move farther
 FROZEN = {False: -0.35, True: -0.25}  # slopes of the changes of kernels, by whether the run is quick: few widths
-MORE = (
-    3  # times as many networks for gradient descent: how much of its step each layer has depends on the network's f_0
-)
+MORE = 3  # times as many networks for gradient descent: each layer's share of its step depends on the network's f_0
 RATIO = 0.03  # |theta_1 - theta_0| over the predicted one, extrapolated: distance from 1 where the widest is 2048
 
 

@@ -29,9 +29,14 @@ def run(quick: bool) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def cache_variables(folder: str) -> dict[str, str]:
+    """Environment variables by which JAX keeps all programs in `folder`."""
+    return {FOLDER: folder, SHORTEST: "0"}
+
+
 def first_calls(quick: bool, folder: str) -> dict[str, float]:
     """Of a fresh process."""
-    variables = {**os.environ, FOLDER: folder, SHORTEST: "0", "PYTHONPATH": str(Path(__file__).parents[1])}
+    variables = {**os.environ, **cache_variables(folder), "PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-m", "benchmarks.compile_cache", *(["quick"] if quick else [])]
     process = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     return json.loads(process.stdout.splitlines()[-1])

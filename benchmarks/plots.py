@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks.results import Results
+from benchmarks.tables import others
 from figures.style import COLOURS, LABELS, MARKERS, PALETTE, panels
 
 SYMBOLS = "osD^vPX*"
@@ -17,7 +18,7 @@ def peers(results: Results, kind: str) -> Any:
     """Times of the other libraries over those of ntkng, by width: a panel per N and C."""
     what = f"peers, {kind}"
     rows = results.select(what)
-    names = [name for name in dict.fromkeys(row["contestant"] for row in rows) if not name.startswith("ntkng")]
+    names = others(rows)
     cases = list(dict.fromkeys((row["N"], row["C"]) for row in rows))
     figure, axes = panels(len(cases), columns=2, width=3.6)
     for axis, (samples, outputs) in zip(axes, cases, strict=True):

@@ -50,6 +50,7 @@ def text(found: Results) -> str:
         kfac=tables.peers(found, "K-FAC"),
         absences=tables.absences(found),
         memory=tables.memory(found),
+        loaded=tables.loaded(found),
         steps=tables.steps(found),
         growth=tables.growth(found),
         kernels=tables.plain(found, "analytic kernel", columns | {"ratio to total NTK": "over the total NTK"}),
@@ -104,7 +105,7 @@ Times over those of ntkng:
 {plot_peers_exact}
 
 neural-tangents runs on JAX 0.4.25, the last one on which all three of its implementations work; the others on current versions. Peak memory of
-each process, MiB (a process that has only imported JAX or PyTorch takes 130 to 230):
+each process, MiB ({loaded} of it before the contestant is built):
 
 {memory}
 
@@ -122,8 +123,8 @@ Left out, and computed differently:
 
 The floor of the exact step is its operations over the measured rate of a large matrix product (symmetric Grams counted by half), plus the bytes of
 weights, signals and Grams over the measured bandwidth. Approximations that do more work are measured against the same floor. What is above it:
-products with only N rows (85 to 100 % of the rate of a large one), passes over hidden layers and signals, and the Cholesky factorisation of the
-Gram (half of that rate).
+products with only N rows (below the rate of a large one), passes over hidden layers and signals, and the Cholesky factorisation of the
+Gram (likewise).
 
 {steps}
 
@@ -132,8 +133,8 @@ Gram (half of that rate).
 ## Growth
 
 Exponents fitted over the range (and over its last interval); base size N = 200, M = 1024, L = 3, C = 1. From L = 2 to 16 the
-hidden layers grow from 1 to 15. The unit-wise step grows faster than its operations per iteration would: inputs of deep layers are alike (at
-N = 200 the conjugate gradients take 15 iterations in the first layer and 75 in the seventh), and beyond 100 iterations, or N / 2, it factorises.
+hidden layers grow from 1 to 15. The unit-wise step grows faster than its operations per iteration: inputs of deep layers are alike, so that
+its conjugate gradients take more iterations there, and beyond a limit it factorises (`ntkng.fisher.unit_iterations`).
 
 {growth}
 

@@ -26,7 +26,7 @@ def targets(results: Results) -> str:
 def peers(results: Results, kind: str) -> str:
     """Seconds of ntkng, and the others' ratios to them, a line per size."""
     what = f"peers, {kind}"
-    names = [name for name in _names(results, what) if not name.startswith("ntkng")]
+    names = others(results.every(what))
     body = []
     for size in results.sizes(what):
         rows = {row["contestant"]: row for row in results.every(what, **dict(zip("NMC", size, strict=True)))}
@@ -36,11 +36,16 @@ def peers(results: Results, kind: str) -> str:
     return markdown(["N, M, C", "ntkng, s", *names], body)
 
 
-def _names(results: Results, what: str) -> list[str]:
-    """In the order of the contestants, whatever was measured last."""
+def contestants(rows: list[Row]) -> list[str]:
+    """Their names, in the order in which they are listed, whatever was measured last."""
     order = [peer.name for peer in PEERS]
-    found = {row["contestant"] for row in results.every(what)}
+    found = dict.fromkeys(row["contestant"] for row in rows)
     return sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+
+
+def others(rows: list[Row]) -> list[str]:
+    """Those that are not ntkng."""
+    return [name for name in contestants(rows) if not name.startswith("ntkng")]
 
 
 def ratio(row: Row) -> str:
@@ -53,13 +58,19 @@ def ratio(row: Row) -> str:
 def memory(results: Results) -> str:
     """Peak memory of every contestant's process, MiB."""
     what = "peers, exact"
-    names = _names(results, what)
+    names = contestants(results.every(what))
     body = []
     for size in results.sizes(what):
         rows = {row["contestant"]: row for row in results.every(what, **dict(zip("NMC", size, strict=True)))}
         cells = [f"{rows[n]['peak MiB']:.0f}" if "ratio" in rows.get(n, {}) else "-" for n in names]
         body.append([", ".join(map(str, size)), *cells])
     return markdown(["N, M, C", *names], body)
+
+
+def loaded(results: Results) -> str:
+    """What a process holds before its contestant is built: its imports, the weights and the data."""
+    held = [row["peak MiB"] - row["working MiB"] for row in results.select("peers, exact") if "working MiB" in row]
+    return f"{min(held):.0f} to {max(held):.0f}" if held else "-"
 
 
 def absences(results: Results) -> str:

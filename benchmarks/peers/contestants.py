@@ -67,12 +67,12 @@ PEERS = (
     Peer("ntkng", "K-FAC", "ntkng_steps", "K-FAC"),
     Peer(
         "kfac_jax", "K-FAC", "kfac_jax_steps", "K-FAC", "kfac-jax",
-        note="with one output all damping of the output layer goes to its input factor (computed so, that layer's step agrees)",
+        note="with one output all damping of the output layer goes to its input factor (tests/benchmarks/test_peers.py)",
     ),
     Peer("curvlinops", "K-FAC", "curvlinops_steps", "K-FAC", "curvlinops"),
     Peer(
         "NNGeometry", "K-FAC", "nngeometry_steps", "K-FAC", "nngeometry",
-        note="it solves by least squares with a cutoff of M eps, which drops directions of the output layer (with 1e-8 it agrees)",
+        note="it solves by least squares with a cutoff of M eps, and only the output layer differs",
     ),
     Peer("ASDL", "K-FAC", "asdl_steps", "K-FAC", "asdl"),
 )  # fmt: skip

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.compile_cache import FOLDER, cache_variables
+
 HERE = Path(__file__).parent
 SINGLE_THREAD = {
     "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu",
@@ -46,10 +48,6 @@ def python_of(name: str | None, folder: Path) -> str:
 
 def variables(cache: str | None = None) -> dict[str, str]:
     """Environment variables of a worker: one thread, this checkout's modules, JAX's compilation cache in the folder `cache`."""
-    kept = {f"JAX_PERSISTENT_CACHE_MIN_{key}": "0" for key in ("COMPILE_TIME_SECS", "ENTRY_SIZE_BYTES")}
-    own = {"PYTHONPATH": str(HERE.parent.parent), **({"JAX_COMPILATION_CACHE_DIR": cache, **kept} if cache else {})}
-    return {
-        **{key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"},
-        **SINGLE_THREAD,
-        **own,
-    }
+    found = {**os.environ, **SINGLE_THREAD, "PYTHONPATH": str(HERE.parent.parent)}
+    found.pop(FOLDER, None)
+    return found | (cache_variables(cache) if cache else {})

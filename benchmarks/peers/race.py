@@ -89,8 +89,7 @@ def compare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         own = next(other for other in rows if other["what"] == row["what"])
         if "seconds" not in row or "seconds" not in own:
             continue
-        for new, key in (("ratio", "seconds"), ("peak ratio", "peak MiB"), ("working ratio", "working MiB")):
-            row[new] = row[key] / own[key] if own[key] else None
+        row["ratio"] = row["seconds"] / own["seconds"] if own["seconds"] else None
         pairs = np.array([row["checksum"], own["checksum"]])
         row["deviation"] = float(np.max(np.abs(pairs[0] - pairs[1]) / np.abs(pairs[1])))
         row["same"] = bool(row["deviation"] < DEVIATION)

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkng.fisher.small_solves import in_batches, map_units, solve_small
+from ntkng.fisher.solves import shifted, symmetric_part
 from ntkng.kernels.kernels import Gram
 from ntkng.kernels.units import Units
 
@@ -51,7 +52,7 @@ def cotangents(
     """`D`: the output cotangent whose pullback is the layer's step (see the module)."""
 
     def one(delta: Float[Array, "N C S"]) -> Float[Array, "N S"]:
-        solved = solve_small(_shifted(_block(inner, delta, delta), shift), residual.reshape(-1, 1))
+        solved = solve_small(shifted(symmetric_part(_block(inner, delta, delta)), shift), residual.reshape(-1, 1))
         return jnp.einsum("nc,ncs->ns", solved.reshape(residual.shape), delta, precision="highest")
 
     batch = _batch(deltas.shape, 0, inner.dtype.itemsize)
@@ -65,10 +66,6 @@ def _block(inner: Float[Array, "NS1 NS2"], rows: Float[Array, "N1 C S"], columns
     return jnp.einsum("ncs,nsmd->ncmd", rows, half, precision="highest").reshape(n * c, -1)
 
 
-def _shifted(block: Float[Array, "n n"], shift: Array) -> Float[Array, "n n"]:
-    return (block + block.T) / 2 + shift * jnp.eye(len(block), dtype=block.dtype)
-
-
 @functools.partial(jax.jit, static_argnums=4)
 def _sum(
     inner: Gram, train: Float[Array, "M N C S"], test: Float[Array, "M N2 C S"] | None, shift: Array, batch: int
@@ -76,7 +73,7 @@ def _sum(
     def one(deltas: tuple[Array, Array | None]) -> Gram:
         own, other = deltas
         block = _block(inner.train, own, own)
-        system = _shifted(block, shift)
+        system = shifted(symmetric_part(block), shift)
         cross = None
         if other is not None and inner.cross is not None:
             cross = solve_small(system, _block(inner.cross, other, own).T).T

@@ -27,7 +27,7 @@ from ntkng.fisher.combine import combine
 from ntkng.fisher.conjugate_gradients import ConjugateGradients, layer_product
 from ntkng.fisher.dense import DenseLayer
 from ntkng.fisher.patterns import TINY, coupled_system, pattern_alpha, separate_groups
-from ntkng.fisher.solves import project, solve, symmetric_part
+from ntkng.fisher.solves import project, shifted, solve, symmetric_part
 from ntkng.kernels.kernels import Kernels, sum_
 from ntkng.layers.record import LayerRecord
 
@@ -82,12 +82,8 @@ class LayerPattern(Fisher):
         thetas = [layer.theta.train for layer in kernels.layers]
         groups = self._groups(kernels)
         if groups is not None:
-            duals: list[Array | None] = [None] * len(thetas)
-            for c, group in groups:
-                dual = c * solve(sum_(thetas[i] for i in group), self._shift(kernels), right)
-                for i in group:
-                    duals[i] = dual
-            return duals
+            solved = [c * solve(sum_(thetas[i] for i in g), self._shift(kernels), right) for c, g in groups]
+            return _per_layer(groups, solved, len(thetas))
         pattern = self.pattern(len(thetas))
         if self.is_damped:
             return _solve_coupled(pattern, thetas, self._shift(kernels), right)
@@ -129,13 +125,9 @@ class LayerPattern(Fisher):
                 f"conjugate gradients need definite systems, which damped or singular {self.name} does not have; use "
                 "solver=None"
             )
-        duals: list[Array | None] = [None] * len(records)
-        for c, group in groups:
-            product = layer_product([records[i] for i in group], len(residual) * self.damping)
-            dual = c * solver.solve(product, right)
-            for i in group:
-                duals[i] = dual
-        return duals
+        shift = len(residual) * self.damping
+        solved = [c * solver.solve(layer_product([records[i] for i in g], shift), right) for c, g in groups]
+        return _per_layer(groups, solved, len(records))
 
     def dense(self, layers: Sequence[DenseLayer], samples: int) -> Float[np.ndarray, "P P"]:
         """`J^T J / N` with the blocks outside of the pattern set to 0, plus `rho I`."""
@@ -207,12 +199,20 @@ class CustomPattern(LayerPattern):
         return np.asarray(self.blocks)
 
 
+def _per_layer(
+    groups: Sequence[tuple[float, tuple[int, ...]]], solved: Sequence[Array], depth: int
+) -> list[Array | None]:
+    """The solution of its group for every layer, `None` for layers of no group."""
+    found = {i: solution for (_, group), solution in zip(groups, solved, strict=True) for i in group}
+    return [found.get(i) for i in range(depth)]
+
+
 def _solve_coupled(pattern: np.ndarray, thetas: Any, shift: Any, right: Array) -> list[Array | None]:
     size, depth = len(right), len(thetas)
     rows = [
         jnp.concatenate([float(pattern[i, j]) * theta for j, theta in enumerate(thetas)], axis=1) for i in range(depth)
     ]  # fmt: skip
-    system = jnp.concatenate(rows) + shift * jnp.eye(size * depth, dtype=right.dtype)
+    system = shifted(jnp.concatenate(rows), shift)
     return list(jnp.linalg.solve(system, jnp.tile(right, (depth, 1))).reshape(depth, size, -1))
 
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkng.fisher.small_solves import in_batches, map_units, solve_small
-from ntkng.fisher.solves import solve
+from ntkng.fisher.solves import shifted, solve
 from ntkng.fisher.unit_iterations import solve_units
 from ntkng.kernels.kernels import Gram
 from ntkng.kernels.units import Units
@@ -79,8 +79,7 @@ def _polar(delta: Float[Array, "N C"]) -> tuple[Float[Array, "N"], Float[Array, 
 
 
 def _solve(inner: Array, norms: Array, shift: Array, right: Float[Array, "N k"]) -> Float[Array, "N k"]:
-    system = norms[:, None] * inner * norms + shift * jnp.eye(len(inner), dtype=inner.dtype)
-    return solve_small(system, right)
+    return solve_small(shifted(norms[:, None] * inner * norms, shift), right)
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -14,6 +15,7 @@ from benchmarks.peers.contestants import PEERS, Peer
 from benchmarks.peers.environment import HERE, python_of
 from benchmarks.peers.process import NotRunError, Worker
 from benchmarks.peers.race import race
+from benchmarks.results import Results
 
 ROOT = Path(__file__).parents[2]
 SIZE = (4, 8, 1)
@@ -22,6 +24,23 @@ SIZE = (4, 8, 1)
 def start(peer: Peer) -> Worker:
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     return Worker([sys.executable, str(Path(__file__).with_name("fake_worker.py"))], variables)
+
+
+def test_why_kfac_jax_makes_another_step():
+    """As its note says: with one output all damping of the output layer goes to its input factor, in the committed results."""
+    rows = Results(HERE.parent / "results").select("peers, K-FAC", N=500, M=512, C=1)
+    steps = {row["contestant"]: row["checksum"][2] for row in rows}
+    task = work.make(500, 512, 1)
+    hidden = task.inputs.astype(float)
+    for weight in task.weights[:-1]:
+        hidden = np.maximum(hidden @ weight, 0)
+    factor, identity = hidden.T @ hidden / len(hidden), np.eye(512)
+    gradient = hidden.T @ (hidden @ task.weights[-1] - task.targets) / len(hidden)
+    pi = np.sqrt(np.trace(factor) / 512)  # the other factor is 1
+    split = np.linalg.solve(factor + pi * work.DAMPING**0.5 * identity, gradient) / (1 + work.DAMPING**0.5 / pi)
+    whole = np.linalg.solve(factor + work.DAMPING * identity, gradient)
+    assert np.linalg.norm(split) == pytest.approx(steps["ntkng"], rel=1e-4)
+    assert np.linalg.norm(whole) == pytest.approx(steps["kfac_jax"], rel=1e-4)
 
 
 def test_rows_of_all_that_can_happen(monkeypatch):
