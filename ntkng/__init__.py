@@ -1,5 +1,7 @@
 """Infinite-width theory of natural gradient descent, checked against finite networks."""
 
+from typing import Any as _Any
+
 from ntkng import fisher as fisher
 from ntkng import kernels as kernels
 from ntkng import stax as stax
@@ -35,3 +37,31 @@ from ntkng.streamed import streamed_closed_form as streamed_closed_form
 from ntkng.trajectory import Trajectory as Trajectory
 
 __version__ = "0.1.0"
+
+# loaded when they are asked for, so that `import ntkng` stays quick
+_ROOMS = (
+    "data",
+    "testing",
+    "inductive_bias",
+    "perspectives",
+    "reversible",
+    "function_space_flow",
+    "displacement",
+    "sweep",
+)
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _ROOMS:
+        import importlib
+
+        return importlib.import_module(f"ntkng.{name}")
+    if name == "citation":
+        from ntkng.citation import citation
+
+        return citation
+    raise AttributeError(f"module 'ntkng' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS, "citation"})

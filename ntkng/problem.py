@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkng.network import Network
-from ntkng.validation import real_array
+from ntkng.rows import refuse_duplicates
+from ntkng.validation import real_array, shape_advice
 
 Loss = Literal["mse", "softmax", "logistic"]
-DUPLICATE = 1e-7  # relative distance below which two inputs make the kernels singular in float64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,7 +78,8 @@ class Problem:
         if array.ndim == 0 or array.shape[1:] != self.network.input_shape:
             expected = ", ".join(map(str, ("N", *self.network.input_shape)))
             raise ValueError(
-                f"{name} must have shape [{expected}] for this network, got {list(array.shape)}; reshape it"
+                f"{name} must have shape [{expected}] for this network, got {list(array.shape)}; "
+                f"{shape_advice(name, array.shape, self.network.input_shape)}"
             )
         return array
 
@@ -86,9 +87,13 @@ class Problem:
         array = real_array(name, value, (1, 2)).astype(float)
         array = array[:, None] if array.ndim == 1 else array
         if array.shape != (samples, self.outputs):
+            if np.shape(value) == (self.outputs, samples):
+                fix = f"transpose it: {name}.T"
+            else:
+                fix = f"one-hot encode labels, ntkng.data.encode({name}, classes), or change the network's outputs"
             raise ValueError(
                 f"{name} must have shape [{samples}, {self.outputs}] (inputs, outputs of the network), "
-                f"got {list(array.shape)}; one-hot encode labels, or change the network's outputs"
+                f"got {list(np.shape(value))}; {fix}"
             )
         if self.loss == "logistic" and (self.outputs != 1 or array.min() < 0 or array.max() > 1):
             raise ValueError(f"logistic {name} must be in [0, 1] with C = 1, got C = {self.outputs}, values in "
@@ -101,23 +106,3 @@ class Problem:
                     f"{array.min():.3g}, row sums off by {off:.1e}; one-hot encode the labels"
                 )
         return array
-
-
-def refuse_duplicates(x: Float[np.ndarray, "N *input"]) -> None:
-    """Refuse two equal inputs (up to rounding): they make every kernel singular.
-
-    Raises:
-        ValueError: naming the first pair.
-    """
-    flat = x.reshape(len(x), -1)
-    squares = (flat**2).sum(axis=1)
-    distances = squares[:, None] + squares - 2 * flat @ flat.T
-    np.fill_diagonal(distances, np.inf)
-    first, second = np.unravel_index(distances.argmin(), distances.shape)
-    # the expansion above cancels: decide on the exact difference of the closest pair
-    gap = np.linalg.norm(flat[first] - flat[second])
-    if len(x) > 1 and gap <= DUPLICATE * max(np.sqrt(squares.max()), 1e-300):
-        raise ValueError(
-            f"inputs {min(first, second)} and {max(first, second)} are equal (distance {gap:.1e}), so every kernel is "
-            "singular: remove one, or pass allow_duplicates=True and use damping > 0"
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,21 +12,96 @@ def real_array(name: str, value: Any, ndim: int | tuple[int, ...] | None = None)
     """`value` as a finite real NumPy array with one of the numbers of dimensions `ndim`.
 
     Raises:
-        TypeError: not numeric.
-        ValueError: wrong number of dimensions, empty, NaN or infinite entries.
+        TypeError: not numeric; the message names the converter for what it is.
+        ValueError: wrong number of dimensions, ragged, empty, masked, NaN or infinite entries.
     """
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must be a real array, got dtype {array.dtype}; convert it with np.asarray(..., float)")
+    array = _as_array(name, value)
     if ndim is not None and array.ndim not in np.atleast_1d(ndim):
-        raise ValueError(f"{name} must have {ndim} dimensions, got shape {array.shape}; reshape it")
+        wanted = " or ".join(map(str, np.atleast_1d(ndim)))
+        raise ValueError(f"{name} must have {wanted} dimensions, got shape {list(array.shape)}; reshape it")
     if array.size == 0:
-        raise ValueError(f"{name} is empty, got shape {array.shape}")
-    bad = ~np.isfinite(array)
+        raise ValueError(f"{name} is empty, got shape {list(array.shape)}; give it at least one entry")
+    refuse_entries(name, ~np.isfinite(array), "NaN or infinite", "remove them")
+    return array
+
+
+def refuse_entries(name: str, bad: np.ndarray, what: str, fix: str) -> None:
+    """Refuse an array with entries that are `what`, naming how many there are and the first."""
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(f"{name} has {int(bad.sum())} NaN or infinite entries, first at {where}; remove them")
-    return array
+        raise ValueError(f"{name} has {int(bad.sum())} {what} entries, first at {where}; {fix}")
+
+
+def shape_advice(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """How an array of shape `got` becomes `[N, *expected]` without scrambling its entries, if it can."""
+    each = got[1:]
+    if [size for size in each if size != 1] == [size for size in expected if size != 1] and len(got) > 0:
+        return f"reshape it: {name}.reshape(-1, {', '.join(map(str, expected))})"
+    if len(got) == len(expected) and got == expected:
+        return f"this is one input: {name}[None]"
+    if len(got) == 2 and len(expected) == 1 and got[0] == expected[0]:
+        return f"inputs are rows, transpose it: {name}.T"
+    if len(each) == len(expected) and sorted(each) == sorted(expected):
+        axes = [0]
+        for size in expected:  # equal sizes keep their order: channels first becomes channels last
+            axes.append(next(i for i in range(1, len(got)) if got[i] == size and i not in axes))
+        return f"its axes are in another order, transpose it: {name}.transpose({', '.join(map(str, axes))})"
+    if math.prod(each) == math.prod(expected) and len(each) > 1 and len(expected) == 1:
+        return f"flatten each input: {name}.reshape(len({name}), -1)"
+    if math.prod(each) == math.prod(expected):
+        return "bring each input into this shape, axis by axis: in which order its numbers lie cannot be seen from the shape"
+    return "give inputs of this shape, or build the network for these inputs"
+
+
+def _as_array(name: str, value: Any) -> np.ndarray:
+    """`value` as an array of real numbers; whatever else it is, the error names the converter that works."""
+    if hasattr(value, "toarray"):
+        raise TypeError(
+            f"{name} must be a real array, got a sparse {type(value).__name__}; convert it: {name}.toarray()"
+        )
+    if np.ma.isMaskedArray(value):
+        refuse_entries(name, np.ma.getmaskarray(value), "masked", f"fill or remove them ({name}.filled(...))")
+    try:
+        array = np.asarray(value)
+    except (ValueError, RuntimeError) as error:
+        fix = f"use {name}.detach().cpu().numpy()" if hasattr(value, "detach") else "give all rows one length"
+        raise ValueError(
+            f"{name} must be a real array, got a {type(value).__name__} that is none ({error}); {fix}"
+        ) from error
+    if array.dtype.kind in "fiub":
+        return array
+    if array.dtype.kind == "V" and array.dtype.names is None:  # bfloat16 and other small floats
+        try:
+            return array.astype(float)
+        except (TypeError, ValueError):
+            pass
+    raise TypeError(f"{name} must be a real array, got {_foreign(name, array)}")
+
+
+def _foreign(name: str, array: np.ndarray) -> str:
+    """What an array that is not numeric holds, and the converter for it."""
+    kind = array.dtype.kind
+    if array.dtype.names is not None:
+        return (
+            f"a structured array with the fields {list(array.dtype.names)}; convert it with "
+            f"numpy.lib.recfunctions.structured_to_unstructured({name})"
+        )
+    if kind in "USOT":
+        where = next((index for index, entry in np.ndenumerate(array) if not isinstance(entry, (int, float))), ())
+        entry = array[where] if where else array.ravel()[:1].tolist()
+        if isinstance(entry, (str, bytes)):
+            return (
+                f"text, such as {entry!r} at {where}; encode classes with ntkng.data.encode(labels, classes) or give them to "
+                "ntkng.data.Dataset, tables with text in them to ntkng.data.from_frame"
+            )
+        return (
+            f"objects, such as {entry!r} at {where}; remove what is missing and convert the rest to one type of number"
+        )
+    if kind == "c":
+        return f"dtype {array.dtype}; give its real and imaginary parts as two columns, or {name}.real"
+    if kind in "mM":
+        return f"dtype {array.dtype}; count from a date: ({name} - {name}.min()) / numpy.timedelta64(1, 'D')"
+    return f"dtype {array.dtype}; give real numbers"
 
 
 def nonnegative(name: str, value: Any) -> None:

@@ -35,7 +35,16 @@ def read_batch(path: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.
         with path.open("rb") as file:
             content = _ArraysOnly(file, encoding="bytes").load()
         pixels, labels = np.asarray(content[b"data"]), np.asarray(content[b"labels"])
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ImportError,
+        OSError,
+    ) as error:
         raise ValueError(f"{path} is not a CIFAR batch of arrays ({error!r}); download it again") from error
     height, width, channels = shape
     if pixels.ndim != 2 or pixels.shape[1] != height * width * channels:

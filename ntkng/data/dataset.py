@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 
+from ntkng.data.labels import class_labels
+from ntkng.data.quotas import Balance, quotas
 from ntkng.data.sphere import Radius, on_sphere
+from ntkng.data.standard import standardise as _standardise
 from ntkng.data.targets import Encoding, encode
 from ntkng.validation import positive_integer, real_array
 
@@ -32,35 +35,52 @@ class Split(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """Inputs with class labels.
+    """Inputs with class labels, or with targets of a regression.
 
     Attributes:
         inputs: `[N, *input]`, vectors or images (height, width, channels).
-        labels: `[N]`, integers.
+        labels: `[N]`, whole numbers, booleans or text; `None` for a regression.
         name: of the data.
+        targets: `[N, C]` or `[N]`, numbers to fit; `None` where there are labels.
+        columns: names of the columns of `inputs`, where they have some (see `from_frame`).
 
     Raises:
-        ValueError: NaN or infinite inputs, or numbers of inputs and labels that differ.
+        TypeError: inputs or targets that are not numeric, labels of mixed types.
+        ValueError: NaN or infinite inputs, labels that are missing or not whole, numbers of inputs and labels that differ, labels
+            and targets together or neither.
     """
 
     inputs: Float[np.ndarray, "N *input"]
-    labels: Int[np.ndarray, "N"]
+    labels: Shaped[np.ndarray, "N"] | None = None
     name: str = ""
+    targets: Float[np.ndarray, "N C"] | None = None
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", real_array("inputs", self.inputs))
-        object.__setattr__(self, "labels", real_array("labels", self.labels, 1).astype(int))
-        if len(self.inputs) != len(self.labels):
-            raise ValueError(f"got {len(self.inputs)} inputs and {len(self.labels)} labels; they must be as many")
+        if (self.labels is None) == (self.targets is None):
+            raise ValueError("give either labels (classes) or targets (numbers to fit), got both or neither")
+        if self.labels is not None:
+            object.__setattr__(self, "labels", class_labels("labels", self.labels))
+        else:
+            targets = real_array("targets", self.targets, (1, 2)).astype(float)
+            object.__setattr__(self, "targets", targets[:, None] if targets.ndim == 1 else targets)
+        of, kind = (self.labels, "labels") if self.targets is None else (self.targets, "targets")
+        assert of is not None
+        if self.inputs.ndim == 0 or len(self.inputs) != len(of):
+            raise ValueError(f"got {len(np.atleast_1d(self.inputs))} inputs and {len(of)} {kind}; they must be as many")
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.inputs.shape[1:]))
-        return f"Dataset({self.name}: {len(self.inputs)} inputs of {shape}, classes {list(self.classes)})"
+        what = f"classes {list(self.classes)}" if self.targets is None else f"{self.targets.shape[1]} targets"
+        return f"Dataset({self.name}: {len(self.inputs)} inputs of {shape}, {what})"
 
     @property
-    def classes(self) -> tuple[int, ...]:
-        """The labels that occur, ascending."""
-        return tuple(int(label) for label in np.unique(self.labels))
+    def classes(self) -> tuple[int, ...] | tuple[str, ...]:
+        """The labels that occur, ascending; `ValueError` for a regression."""
+        if self.labels is None:
+            raise ValueError(f"{self.name or 'the data'} has targets to fit and no classes; leave classes out")
+        return tuple(np.unique(self.labels).tolist())
 
     def centred(self) -> Dataset:
         """The same with the mean input subtracted, which lowers the condition number of the input Gram.
@@ -74,65 +94,74 @@ class Dataset:
         train: int,
         test: int = 0,
         *,
-        classes: Sequence[int] | None = None,
+        classes: Sequence[int | str] | None = None,
         seed: int = 0,
+        balance: Balance = "equal",
         targets: Encoding = "auto",
+        standardise: bool = False,
         radius: Radius | None = "sqrt",
     ) -> Split:
-        """Draw disjoint training and test samples, the classes equally often in each (up to one).
+        """Draw disjoint training and test samples.
 
         Args:
             train: N.
             test: N', may be 0.
             classes: which ones, in the order of the outputs; `None` takes all.
             seed: of the draw; one seed gives the same training inputs whatever `test` is.
+            balance: `"equal"`: the classes equally often in each part (up to one); `"proportional"`: as often as in the data (a
+                stratified split), every class at least once. Regressions draw from all samples alike.
             targets: see `encode`; two classes give -1 and +1, C = 1.
-            radius: project the inputs on the sphere of this radius (see `on_sphere`); `None` leaves them as they are.
+            standardise: shift and scale the columns of the inputs as the training part asks for (see `ntkng.data.standardise`).
+            radius: project the inputs on the sphere of this radius (see `on_sphere`); `None` leaves them as they are. (With the
+                default the length of an input says nothing any more, which suits images; for tables pass `None`.)
 
         Raises:
-            ValueError: classes that do not occur or are named twice, or fewer samples of a class than are asked for.
+            ValueError: classes that do not occur or are named twice, fewer than two classes, or fewer samples of a class than are
+                asked for.
         """
         train = positive_integer("train", train)
-        test = test if test == 0 else positive_integer("test", test)
-        chosen = self._classes(classes)
-        first = _quota(train, len(chosen))
-        counts = [a + b for a, b in zip(first, _quota(test, len(chosen)), strict=True)]
+        test = test if isinstance(test, (int, np.integer)) and test == 0 else positive_integer("test", test)
+        groups, chosen = self._groups(classes)
+        sizes = [len(group) for group in groups]
+        first, second = quotas(self.name, sizes, chosen, (train, test), balance)
         rng = np.random.default_rng(seed)
-        parts: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-        for label, use, total in zip(chosen, first, counts, strict=True):
-            indices = np.flatnonzero(self.labels == label)
-            if len(indices) < total:
-                raise ValueError(
-                    f"{self.name or 'the data'} has {len(indices)} samples of class {label}, {total} are needed for "
-                    f"train = {train} and test = {test}; ask for fewer, or for more classes"
-                )
-            drawn = rng.permutation(indices)
-            parts[0].append(drawn[:use])
-            parts[1].append(drawn[use:total])
-        x, y = self._take(_interleave(parts[0]), chosen, targets, radius)
-        if test == 0:
-            return Split(x, y, None, None)
-        return Split(x, y, *self._take(_interleave(parts[1]), chosen, targets, radius))
+        drawn = [rng.permutation(group) for group in groups]
+        own = _interleave([rows[:use] for rows, use in zip(drawn, first, strict=True)])
+        held = _interleave([rows[use : use + more] for rows, use, more in zip(drawn, first, second, strict=True)])
+        x, x_test = self.inputs[own].astype(float), self.inputs[held].astype(float) if test else None
+        if standardise:
+            x, x_test = _standardise(x, x_test)
+        if radius is not None:
+            x = on_sphere(x, radius, names=own)
+            x_test = None if x_test is None else on_sphere(x_test, radius, names=held)
+        y = self._targets(own, chosen, targets)
+        return Split(x, y, x_test, self._targets(held, chosen, targets) if test else None)
 
-    def _classes(self, classes: Sequence[int] | None) -> tuple[int, ...]:
-        if classes is None:
-            return self.classes
-        chosen = tuple(int(label) for label in classes)
-        unknown = sorted(set(chosen) - set(self.classes))
+    def _groups(self, classes: Sequence[int | str] | None) -> tuple[list[np.ndarray], tuple[int | str, ...]]:
+        """Rows among which are drawn, one group a class."""
+        if self.labels is None:
+            if classes is not None:
+                raise ValueError(f"{self.name or 'the data'} has targets to fit and no classes; leave classes out")
+            return [np.arange(len(self.inputs))], ()
+        chosen = self._classes(classes)
+        return [np.flatnonzero(self.labels == label) for label in chosen], chosen
+
+    def _classes(self, classes: Sequence[int | str] | None) -> tuple[int | str, ...]:
+        chosen = self.classes if classes is None else tuple(class_labels("classes", list(classes)).tolist())
+        unknown = [label for label in chosen if label not in self.classes]
         if unknown:
             raise ValueError(f"classes {unknown} do not occur in {self.name or 'the data'}; choose from {self.classes}")
         if len(chosen) < 2 or len(set(chosen)) != len(chosen):
-            raise ValueError(f"classes must be two or more different labels, got {chosen}")
+            raise ValueError(
+                f"classes must be two or more different labels, got {chosen}; one class leaves nothing to tell apart"
+            )
         return chosen
 
-    def _take(self, indices: np.ndarray, classes: Sequence[int], targets: Encoding, radius: Radius | None):
-        inputs = self.inputs[indices].astype(float)
-        return inputs if radius is None else on_sphere(inputs, radius), encode(self.labels[indices], classes, targets)
-
-
-def _quota(total: int, parts: int) -> list[int]:
-    """`total` as `parts` nearly equal numbers, the larger ones first."""
-    return [total // parts + (i < total % parts) for i in range(parts)]
+    def _targets(self, rows: np.ndarray, classes: Sequence[int | str], encoding: Encoding) -> np.ndarray:
+        if self.labels is None:
+            assert self.targets is not None
+            return self.targets[rows]
+        return encode(self.labels[rows], classes, encoding)
 
 
 def _interleave(parts: list[np.ndarray]) -> np.ndarray:

@@ -8,6 +8,8 @@ import numpy as np
 
 from ntkng.data.batches import read_batch
 from ntkng.data.idx import read_idx
+from ntkng.data.npz import read_npz
+from ntkng.data.pixels import channels_last, labelled
 from ntkng.data.source import Part, Source
 
 Images = tuple[np.ndarray, np.ndarray]
@@ -16,7 +18,7 @@ IDX = {"train": "train", "test": "t10k"}
 
 
 def read(source: Source, folder: Path, part: Part) -> Images:
-    """Pixels from 0 to 255, `[n, height, width, channels]` or `[n, d]`, and labels `[n]`.
+    """Pixels from 0 to 1, `[n, height, width, channels]`, and labels `[n]`.
 
     Raises:
         FileNotFoundError: naming every file that was looked for.
@@ -30,22 +32,19 @@ def read(source: Source, folder: Path, part: Part) -> Images:
         found = [reader(source, folder, one, looked) for one in parts]
         read_parts = [images for images in found if images is not None]
         if len(read_parts) == len(parts):
-            return _joined(source, read_parts)
+            return _joined(read_parts)
     raise FileNotFoundError(
         f"{folder} has no complete {source.name}; looked for {', '.join(looked)}. Download the files from {source.page} "
         "into that folder, or pass folder=None to fetch them from OpenML"
     )
 
 
-def _joined(source: Source, parts: list[Images]) -> Images:
-    expected = int(np.prod(source.shape))
-    for images, labels in parts:
-        if images[0].size != expected or len(images) != len(labels):
-            raise ValueError(
-                f"got {len(images)} images of shape {list(images.shape[1:])} with {len(labels)} labels, expected "
-                f"{source.name}'s {expected} pixels an image and one label each; download the files again"
-            )
-    return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts]).astype(int)
+def _checked(where: str, source: Source, images: np.ndarray, labels: np.ndarray) -> Images:
+    return labelled(where, channels_last(where, images, source.shape), labels)
+
+
+def _joined(parts: list[Images]) -> Images:
+    return np.concatenate([images for images, _ in parts]), np.concatenate([labels for _, labels in parts])
 
 
 def _npz(source: Source, folder: Path, part: str, looked: list[str]) -> Images | None:
@@ -54,22 +53,17 @@ def _npz(source: Source, folder: Path, part: str, looked: list[str]) -> Images |
         looked.append(path.name)
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        missing = {f"x_{part}", f"y_{part}"} - set(arrays.files)
-        if missing:
-            raise ValueError(f"{path} has no arrays {sorted(missing)}, got {arrays.files}; rename its arrays")
-        return arrays[f"x_{part}"], arrays[f"y_{part}"].ravel()
+    return _checked(str(path), source, *read_npz(path, (f"x_{part}", f"y_{part}")))
 
 
 def _idx(source: Source, folder: Path, part: str, looked: list[str]) -> Images | None:
-    del source
     names = f"{IDX[part]}-images-idx3-ubyte", f"{IDX[part]}-labels-idx1-ubyte"
     looked += [f"{name}[.gz]" for name in names]
     # some mirrors write a dot for the last hyphen but one
     paths = [_first(folder, [name, name.replace("-idx", ".idx")], ("", ".gz")) for name in names]
     if paths[0] is None or paths[1] is None:
         return None
-    return read_idx(paths[0]), read_idx(paths[1])
+    return _checked(str(paths[0]), source, read_idx(paths[0]), read_idx(paths[1]))
 
 
 def _batches(source: Source, folder: Path, part: str, looked: list[str]) -> Images | None:
@@ -79,7 +73,7 @@ def _batches(source: Source, folder: Path, part: str, looked: list[str]) -> Imag
     present = [path for path in paths if path is not None]
     if len(present) < len(paths):
         return None
-    return _joined(source, [read_batch(path, source.shape) for path in present])
+    return _joined([_checked(str(path), source, *read_batch(path, source.shape)) for path in present])
 
 
 def _first(folder: Path, names: list[str], endings: tuple[str, ...]) -> Path | None:

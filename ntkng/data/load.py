@@ -9,6 +9,7 @@ import numpy as np
 from ntkng.data import folder as local
 from ntkng.data.dataset import Dataset
 from ntkng.data.openml import fetch
+from ntkng.data.pixels import channels_last, unit_pixels
 from ntkng.data.source import SOURCES, Part, Source
 
 NAMES = ("digits", *SOURCES)
@@ -23,7 +24,8 @@ def load(name: str, folder: str | Path | None = None, *, part: Part = "all", fla
       `sklearn.datasets.fetch_openml`, which downloads once and then keeps its own copy.
 
     Files that are understood in `folder`: MNIST's four IDX files (`train-images-idx3-ubyte`, ..., plain or `.gz`), the
-    `cifar-10-batches-py` batches, and `<name>.npz` with `x_train`, `y_train`, `x_test`, `y_test`.
+    `cifar-10-batches-py` batches, and `<name>.npz` with `x_train`, `y_train`, `x_test`, `y_test`. Pixels may be bytes from 0 to
+    255 or numbers from 0 to 1, channels first or last. For other data in these layouts see `load_images`.
 
     Args:
         name: one of the above.
@@ -58,5 +60,8 @@ def _digits(part: Part) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _images(source: Source, folder: str | Path | None, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = fetch(source, part) if folder is None else local.read(source, Path(folder), part)
-    return images.reshape(-1, *source.shape).astype(float) / 255.0, labels
+    if folder is not None:
+        return local.read(source, Path(folder), part)
+    where = f"OpenML's {source.openml}"
+    images, labels = fetch(source, part)
+    return unit_pixels(where, channels_last(where, images, source.shape)), labels

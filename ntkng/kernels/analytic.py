@@ -26,7 +26,7 @@ from ntkng.layers.affine import has_factors
 from ntkng.network import Network
 from ntkng.precision import AnyArray, in_float64, is_concrete
 from ntkng.tape import KernelTape, running
-from ntkng.validation import positive_integer
+from ntkng.validation import positive_integer, shape_advice
 
 MEMORY = 2**30
 WORKING_COPIES = 5  # arrays of the size of a layer's own term that are alive at once, per layer (measured, rounded up)
@@ -94,7 +94,10 @@ def check_inputs(network: Network, name: str, x: Any, dtype: Any) -> Array:
     array = jnp.asarray(x, dtype)
     if array.ndim == 0 or array.shape[1:] != network.input_shape:
         expected = ", ".join(map(str, ("N", *network.input_shape)))
-        raise ValueError(f"{name} must have shape [{expected}] for this network, got {list(array.shape)}; reshape it")
+        raise ValueError(
+            f"{name} must have shape [{expected}] for this network, got {list(array.shape)}; "
+            f"{shape_advice(name, array.shape, network.input_shape)}"
+        )
     if array.shape[0] == 0:
         raise ValueError(f"{name} has no samples, got shape {array.shape}")
     if is_concrete(array) and not bool(jnp.isfinite(array).all()):

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-PAGES = ["README.md", *(f"docs/pages/{name}.md" for name in ("tutorial", "damping", "architectures"))]
+PAGES = ["README.md", *(f"docs/pages/{name}.md" for name in ("tutorial", "damping", "architectures", "data"))]
 
 
 @pytest.mark.parametrize("page", PAGES)
