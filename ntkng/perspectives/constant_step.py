@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.special
 from jaxtyping import Float, Int
 
 from ntkng.perspectives.quadratic import Risk, StochasticQuadratic
+from ntkng.validation import real_array
 
 __all__ = [
     "averaged_asymptote",
@@ -40,10 +43,13 @@ def constant_step_risk(problem: StochasticQuadratic, alpha: float, steps: Steps)
         ValueError: if the iteration does not converge at this step size, or a step number is negative.
     """
     k = step_numbers(steps, least=0)
-    modes, rho = problem.modes, contraction(problem, alpha)
-    squared = rho[:, None] ** (2 * k[None, :])
-    bias = 0.5 * (modes.lam * modes.start**2) @ squared
-    variance = 0.5 * (alpha * modes.noise / (2.0 - alpha * modes.lam)) @ (1.0 - squared)
+    modes, a = problem.modes, relative_steps(problem, alpha)
+    left = np.stack(
+        [np.exp(2 * number * _log_factor(a)) if number else np.ones_like(a) for number in k.astype(float)], axis=1
+    )
+    lost = np.stack([_lost(a, 2 * number) for number in k.astype(float)], axis=1)
+    bias = 0.5 * (modes.lam * modes.start**2) @ left
+    variance = 0.5 * (alpha * modes.noise / (2.0 - a)) @ lost
     return Risk(bias, variance)
 
 
@@ -55,18 +61,20 @@ def constant_step_floor(problem: StochasticQuadratic, alpha: float) -> float:
     Raises:
         ValueError: if `alpha lam_i` is not in (0, 2) for every mode.
     """
-    contraction(problem, alpha)
-    modes = problem.modes
-    return float(0.5 * np.sum(alpha * modes.noise / (2.0 - alpha * modes.lam)))
+    modes, a = problem.modes, relative_steps(problem, alpha)
+    return float(0.5 * np.sum(alpha * modes.noise / (2.0 - a)))
 
 
 def averaged_risk(problem: StochasticQuadratic, alpha: float, steps: Steps) -> Risk:
     """Expected risk of `mean(theta_0, ..., theta_{k-1})` with a constant step (Polyak-Ruppert averaging).
 
         bias_i = u_i(0) (1 - rho_i^k) / (k alpha lam_i)
-        var_i  = s_i / (k lam_i)^2 [(k-1) - 2 rho_i (1 - rho_i^{k-1}) / (1 - rho_i)
+        var_i  = s_i / (k lam_i)^2 sum_{m=1}^{k-1} (1 - rho_i^m)^2
+               = s_i / (k lam_i)^2 [(k-1) - 2 rho_i (1 - rho_i^{k-1}) / (1 - rho_i)
                                     + rho_i^2 (1 - rho_i^{2(k-1)}) / (1 - rho_i^2)]
         E h(mean) = 1/2 sum_i lam_i (bias_i^2 + var_i)
+
+    The bracket cancels to `(k alpha lam_i)^2` of its terms; small `k alpha lam_i` takes the sum's power series instead.
 
     Args:
         problem: quadratic, noise and preconditioner.
@@ -80,13 +88,11 @@ def averaged_risk(problem: StochasticQuadratic, alpha: float, steps: Steps) -> R
         ValueError: if the iteration does not converge at this step size, or `k < 1`.
     """
     k = step_numbers(steps, least=1)
-    modes, rho = problem.modes, contraction(problem, alpha)[:, None]
-    lam = modes.lam[:, None]
-    mean = modes.start[:, None] * (1.0 - rho**k) / (k * alpha * lam)
-    geometric = 2.0 * rho * (1.0 - rho ** (k - 1)) / (1.0 - rho)
-    squares = rho**2 * (1.0 - rho ** (2 * (k - 1))) / (1.0 - rho**2)
-    variance = modes.noise[:, None] / (k * lam) ** 2 * ((k - 1) - geometric + squares)
-    return Risk(0.5 * np.sum(lam * mean**2, axis=0), 0.5 * np.sum(lam * variance, axis=0))
+    modes, a = problem.modes, relative_steps(problem, alpha)
+    mean = np.stack([modes.start * _lost(a, number) / (number * a) for number in k.astype(float)], axis=1)
+    sums = np.stack([_sum_of_squares(a, number - 1) / number**2 for number in k.astype(float)], axis=1)
+    variance = (modes.noise / modes.lam**2)[:, None] * sums
+    return Risk(0.5 * modes.lam @ mean**2, 0.5 * modes.lam @ variance)
 
 
 def averaged_asymptote(problem: StochasticQuadratic, steps: Steps) -> Float[np.ndarray, " k"]:
@@ -108,10 +114,10 @@ def averaged_bias_asymptote(problem: StochasticQuadratic, alpha: float, steps: S
     Raises:
         ValueError: if `alpha lam_i` is not in (0, 2) for every mode, or `k < 1`.
     """
-    contraction(problem, alpha)
+    relative_steps(problem, alpha)
     vector = problem.preconditioner @ problem.error
     squared = float(vector @ np.linalg.solve(problem.hessian, vector))
-    return squared / (2.0 * step_numbers(steps, least=1) ** 2 * alpha**2)
+    return squared / 2.0 / (step_numbers(steps, least=1) * float(alpha)) ** 2
 
 
 def averaged_bias_bounds(problem: StochasticQuadratic, alpha: float, steps: Steps) -> Float[np.ndarray, "3 k"]:
@@ -124,18 +130,18 @@ def averaged_bias_bounds(problem: StochasticQuadratic, alpha: float, steps: Step
     Raises:
         ValueError: unless `0 < alpha lam_i <= 1` for every mode (oscillating modes exceed the bounds), or if `k < 1`.
     """
-    if alpha * problem.modes.lam[-1] > 1.0 + 1e-12:
+    if not alpha * problem.modes.lam[-1] <= 1.0 + 1e-12:
         raise ValueError(
             f"the bounds need alpha lam_max <= 1, got {alpha * problem.modes.lam[-1]:.4g}; "
             f"take alpha <= {1 / problem.modes.lam[-1]:.4g}"
         )
     k = step_numbers(steps, least=1)
-    second = float(problem.error @ problem.preconditioner @ problem.error) / (2.0 * k * alpha)
+    second = float(problem.error @ problem.preconditioner @ problem.error) / (2.0 * k * float(alpha))
     return np.stack([averaged_bias_asymptote(problem, alpha, k), second, np.full(k.shape, problem.initial_risk)])
 
 
-def contraction(problem: StochasticQuadratic, alpha: float) -> Float[np.ndarray, " n"]:
-    """Factors `rho_i = 1 - alpha lam_i` of the mean iteration.
+def relative_steps(problem: StochasticQuadratic, alpha: float) -> Float[np.ndarray, " n"]:
+    """`alpha lam_i`; the mean iteration has the factors `rho_i = 1 - alpha lam_i`.
 
     Raises:
         ValueError: if `alpha lam_i` is not in (0, 2) for every mode: the iteration diverges or stands still.
@@ -146,16 +152,53 @@ def contraction(problem: StochasticQuadratic, alpha: float) -> Float[np.ndarray,
             f"the iteration needs 0 < alpha lam_i < 2, got alpha={alpha} with lam in [{lam[0]:.4g}, {lam[-1]:.4g}]; "
             f"take 0 < alpha < {2 / lam[-1]:.4g}"
         )
-    return 1.0 - alpha * lam
+    return alpha * lam
 
 
 def step_numbers(steps: Steps, least: int) -> Int[np.ndarray, " k"]:
     """The numbers of steps as an integer array.
 
     Raises:
-        ValueError: if one is below `least`.
+        TypeError: if they are no numbers.
+        ValueError: if one is below `least` or not whole.
     """
-    k = np.asarray(steps, dtype=np.int64)
-    if k.ndim != 1 or k.size == 0 or k.min() < least:
+    k = real_array("steps", steps)
+    if k.ndim != 1 or not (k.min() >= least and (k % 1 == 0).all() and k.max() < 2**53):
         raise ValueError(f"steps must be a non-empty list of integers >= {least}, got {steps}")
-    return k
+    return k.astype(np.int64)
+
+
+def _log_factor(a: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """`log |1 - a|` for `0 < a < 2`, to rounding at both ends."""
+    with np.errstate(divide="ignore"):
+        return np.log1p(-np.minimum(a, 2.0 - a))
+
+
+def _lost(a: Float[np.ndarray, " n"], k: float) -> Float[np.ndarray, " n"]:
+    """`1 - (1 - a)^k` for whole `k >= 0` and `0 < a < 2`, accurate for small `k a` too."""
+    if k == 0:
+        return np.zeros_like(a)
+    small = -np.expm1(k * _log_factor(a))
+    return np.where((a > 1.0) & (k % 2 == 1), 2.0 - small, small)
+
+
+def _sum_of_squares(a: Float[np.ndarray, " n"], k: float) -> Float[np.ndarray, " n"]:
+    """`sum_{m=1}^k (1 - (1 - a)^m)^2`: a geometric sum, or for small `k a` its power series in `-log(1 - a)`."""
+    rho = 1.0 - a
+    closed = k - 2.0 * rho * _lost(a, k) / a + rho**2 * _lost(a, 2.0 * k) / (a * (2.0 - a))
+    gentle = k * a < 0.5
+    rate = -np.log1p(-np.where(gentle & (a < 1.0), a, 0.0))
+    # (1 - e^{-u})^2 = sum_j (-1)^j (2^j - 2) u^j / j!, and sums of powers of m by Faulhaber's formula
+    terms = [
+        (-1.0) ** j * (2.0**j - 2.0) / math.factorial(j) * (k * rate) ** j * _power_mean(k, j) for j in range(2, 26)
+    ]
+    return np.where(gentle & (a < 1.0), k * np.sum(terms, axis=0), closed)
+
+
+def _power_mean(k: float, power: int) -> float:
+    """`mean_{m=1..k} (m / k)^power`, also for `k` that no loop reaches."""
+    if k <= 64:
+        return float(np.mean((np.arange(1, int(k) + 1) / max(k, 1.0)) ** power)) if k else 0.0
+    bernoulli = scipy.special.bernoulli(power)
+    bernoulli[1] = 0.5  # the sum includes m = k
+    return math.fsum(math.comb(power + 1, i) * bernoulli[i] / k**i for i in range(power + 1)) / (power + 1)

@@ -17,6 +17,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from ntkng.validation import positive_integer, real_array
+
 __all__ = ["cycle_amplitude", "cycle_multiplier", "empirical_fisher_direction", "power_orbit"]
 
 
@@ -32,17 +34,23 @@ def power_orbit(
         steps: number of steps.
 
     Raises:
-        ValueError: if `alpha <= 0`, `xi < 0` or a start is zero, where the preconditioner is singular.
+        ValueError: if `alpha <= 0`, `xi < 0`, or a start is zero or a step lands there, where the preconditioner is singular.
     """
     _check(alpha, xi, least=0.0)
-    theta = np.asarray(start, dtype=np.float64)
-    if xi > 0 and np.any(theta == 0.0):
-        raise ValueError("the empirical Fisher is singular at theta = 0; start elsewhere")
-    orbit = np.empty((steps + 1, *theta.shape))
+    theta = real_array("start", start).astype(float)
+    orbit = np.empty((positive_integer("steps + 1", steps + 1), *theta.shape))
     orbit[0] = theta
     for k in range(steps):
+        if xi > 0 and np.any(theta == 0.0):
+            where = "the start is" if k == 0 else f"step {k} lands at"
+            raise ValueError(f"the empirical Fisher is singular at theta = 0, and {where} theta = 0; start elsewhere")
         # |theta|^{1 - 2 xi} in one power: no division of tiny by tiny
-        theta = theta - alpha * np.sign(theta) * np.abs(theta) ** (1.0 - 2.0 * xi)
+        with np.errstate(over="ignore"):
+            theta = theta - alpha * np.sign(theta) * np.abs(theta) ** (1.0 - 2.0 * xi)
+        if not np.all(np.isfinite(theta)):
+            raise ValueError(
+                f"step {k + 1} leaves the range of floats, from |theta| = {np.abs(orbit[k]).min():.3g}; take fewer steps"
+            )
         orbit[k + 1] = theta
     return orbit
 
@@ -87,9 +95,14 @@ def empirical_fisher_direction(
     Raises:
         ValueError: if `diag(e) J` has not full row rank.
     """
-    matrix = np.asarray(residual)[:, None] * np.asarray(jacobian)
+    matrix, errors = real_array("jacobian", jacobian, 2), real_array("residual", residual, 1)
+    if len(errors) != len(matrix):
+        raise ValueError(
+            f"residual must have one entry for each of the {len(matrix)} rows of jacobian, got {len(errors)}"
+        )
+    matrix = errors[:, None] * matrix
     values = np.linalg.svd(matrix, compute_uv=False)
-    if matrix.shape[0] > matrix.shape[1] or values[-1] <= rcond * values[0]:
+    if matrix.shape[0] > matrix.shape[1] or not values[-1] > rcond * values[0]:
         raise ValueError(
             f"diag(e) J of shape {matrix.shape} has not full row rank (smallest singular value "
             f"{values[-1]:.3g}, largest {values[0]:.3g}); use more parameters or drop fitted samples"

@@ -28,13 +28,13 @@ def efficient_risk(problem: StochasticQuadratic, a: float, steps: Steps) -> Risk
     """
     k = step_numbers(steps, least=1)
     gap = np.max(np.abs(problem.modes.lam - 1.0))
-    if gap > 1e-9:
+    if not gap <= 1e-9:
         raise ValueError(f"this closed form needs B = H, got max |lam - 1| = {gap:.3g}; use harmonic_step_risk")
-    if a < 1.0:
+    if not a >= 1.0:
         raise ValueError(f"a must be at least 1 so that no step overshoots, got {a}")
-    denominator = (k + a - 1.0) ** 2
+    denominator = (k + float(a) - 1.0) ** 2
     return Risk(
-        problem.initial_risk * (a - 1.0) ** 2 / denominator, problem.noise_to_curvature * k / (2.0 * denominator)
+        problem.initial_risk * (float(a) - 1.0) ** 2 / denominator, problem.noise_to_curvature * k / (2.0 * denominator)
     )
 
 
@@ -83,7 +83,7 @@ def harmonic_step_constant(problem: StochasticQuadratic, c: float) -> float:
     """
     _check_schedule(c, 1.0)
     modes = problem.modes
-    if 2.0 * c * modes.lam[0] <= 1.0:
+    if not 2.0 * c * modes.lam[0] > 1.0:
         raise ValueError(
             f"k E h_k has a limit only if 2 c lam_min > 1, got {2 * c * modes.lam[0]:.4g}; "
             f"take c > {0.5 / modes.lam[0]:.4g}, or use harmonic_step_exponent"

@@ -22,6 +22,8 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
+from ntkng.validation import real_array
+
 __all__ = ["Modes", "Risk", "StochasticQuadratic"]
 
 SYMMETRY = 1e-10  # relative asymmetry above which a matrix is refused
@@ -91,7 +93,7 @@ class StochasticQuadratic:
             _check_symmetric(name, matrix, size[0])
             _check_definite(name, matrix, strictly=name != "noise")
             object.__setattr__(self, name, matrix)
-        object.__setattr__(self, "error", np.asarray(self.error, dtype=np.float64))
+        object.__setattr__(self, "error", real_array("error", self.error, 1).astype(float))
 
     @property
     def modes(self) -> Modes:
@@ -122,17 +124,28 @@ class StochasticQuadratic:
 def _check_symmetric(name: str, matrix: np.ndarray, size: int) -> None:
     if matrix.shape != (size, size):
         raise ValueError(f"{name} has shape {matrix.shape}, expected {(size, size)} as error has {size} entries")
+    require_symmetric(name, matrix)
+
+
+def require_symmetric(name: str, matrix: np.ndarray) -> None:
+    """Refuse a matrix that is not finite, square and symmetric (relative to its largest entry).
+
+    Raises:
+        ValueError: naming what was got.
+    """
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{name} must be a square matrix, got shape {list(matrix.shape)}")
     if not np.all(np.isfinite(matrix)):
         raise ValueError(f"{name} has entries that are not finite; pass finite numbers")
     gap = float(np.max(np.abs(matrix - matrix.T), initial=0.0))
-    if gap > SYMMETRY * float(np.max(np.abs(matrix), initial=0.0)):
+    if not gap <= SYMMETRY * float(np.max(np.abs(matrix), initial=0.0)):
         raise ValueError(f"{name} must be symmetric, got max |A - A^T| = {gap:.3g}; pass (A + A^T) / 2")
 
 
 def _check_definite(name: str, matrix: np.ndarray, *, strictly: bool) -> None:
     values = np.linalg.eigvalsh(matrix)
     floor = 1e-13 * float(np.max(np.abs(values)))
-    if strictly and values[0] <= floor:
+    if strictly and not values[0] > floor:
         raise ValueError(
             f"{name} must be positive definite, got smallest eigenvalue {values[0]:.3g}; restrict it to its range"
         )

@@ -89,8 +89,10 @@ def agreement(samples: Float[np.ndarray, "runs k"], expected: Float[np.ndarray, 
         )
     deviation = samples.mean(axis=0) - expected
     error = samples.std(axis=0, ddof=1) / np.sqrt(runs)
-    if np.any(error <= 1e-12 * np.abs(samples.mean(axis=0))):
-        raise ValueError("a column of samples does not vary between runs; compare deterministic values exactly instead")
+    if not np.all(error > 1e-12 * np.abs(samples.mean(axis=0))):
+        raise ValueError(
+            "a column of samples does not vary between runs, or is not finite; compare deterministic values exactly instead"
+        )
     scores = deviation / error
     correlation = np.atleast_2d(np.corrcoef(samples, rowvar=False))
     t_squared = float(scores @ np.linalg.lstsq(correlation, scores)[0])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from ntkng.validation import real_array
+
 
 def percent_loss_change(before: Float[np.ndarray, "..."], after: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """`100 (L(after) - L(before)) / L(before)` of one batch, before and after the update it caused.
@@ -23,19 +25,44 @@ def linear_cka(x: Float[np.ndarray, "N p"], y: Float[np.ndarray, "N q"]) -> floa
     Raises:
         ValueError: different numbers of samples, or a constant representation.
     """
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+    x, y = (real_array(name, value, 2).astype(float) for name, value in (("x", x), ("y", y)))
+    if len(x) != len(y):
         raise ValueError(f"got shapes {x.shape} and {y.shape}, expected [N, p] and [N, q] of the same samples")
-    x, y = x - x.mean(0), y - y.mean(0)
-    scale = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
-    if scale == 0:
-        raise ValueError("a representation is constant over the samples: its alignment is not defined")
-    return float(np.linalg.norm(y.T @ x) ** 2 / scale)
+    x, y = _centred("x", x), _centred("y", y)
+    overlap = np.linalg.norm(y.T @ x) / np.linalg.norm(x.T @ x) ** 0.5 / np.linalg.norm(y.T @ y) ** 0.5
+    return float(overlap**2)
+
+
+def _centred(name: str, x: Float[np.ndarray, "N p"]) -> Float[np.ndarray, "N p"]:
+    """Columns minus their means, the largest entry 1."""
+    x = _normalised(x)
+    centred = x - x.mean(0)
+    if not np.abs(centred).max() > len(x) * np.finfo(float).eps:
+        raise ValueError(
+            f"{name} is constant over the samples: its alignment is not defined; compare representations that vary"
+        )
+    return _normalised(centred)
+
+
+def _normalised(x: np.ndarray) -> np.ndarray:
+    """A multiple of `x` whose squares neither overflow nor underflow."""
+    largest = np.abs(x).max()
+    return x / largest if largest > 0 else x
 
 
 def kernel_cosine(kernel: Float[np.ndarray, "n n"], kernel_2: Float[np.ndarray, "n n"]) -> float:
-    """Frobenius alignment `<K, K'> / (|K| |K'|)`."""
-    a, b = _pair(kernel, kernel_2)
+    """Frobenius alignment `<K, K'> / (|K| |K'|)`.
+
+    Raises:
+        ValueError: different shapes, entries that are not finite, or a kernel that is 0.
+    """
+    return _cosine(*_pair(kernel, kernel_2))
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    if not (np.any(a) and np.any(b)):
+        raise ValueError("the alignment with 0 is not defined; pass kernels, and a probe, whose products are not 0")
+    a, b = _normalised(a), _normalised(b)
     return float(np.sum(a * b) / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
@@ -48,12 +75,15 @@ def probe_cosine(
     their mean. For Gaussian `v` the values scatter about the Frobenius alignment.
     """
     a, b = _pair(kernel, kernel_2)
-    u, w = a @ np.asarray(probe, dtype=np.float64), b @ np.asarray(probe, dtype=np.float64)
-    return float(u @ w / (np.linalg.norm(u) * np.linalg.norm(w)))
+    v = real_array("probe", probe, 1)
+    if len(v) != a.shape[1]:
+        raise ValueError(f"probe must have {a.shape[1]} entries, got {len(v)}")
+    v = _normalised(v)
+    return _cosine(_normalised(a) @ v, _normalised(b) @ v)
 
 
 def _pair(kernel, kernel_2) -> tuple[np.ndarray, np.ndarray]:
-    a, b = np.asarray(kernel, dtype=np.float64), np.asarray(kernel_2, dtype=np.float64)
-    if a.ndim != 2 or a.shape != b.shape:
+    a, b = (real_array(name, value, 2).astype(float) for name, value in (("kernel", kernel), ("kernel_2", kernel_2)))
+    if a.shape != b.shape:
         raise ValueError(f"got shapes {a.shape} and {b.shape}, expected two matrices of one shape")
     return a, b
