@@ -11,6 +11,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from ntkng.direction import angle
+from ntkng.validation import real_array
+
 __all__ = ["SIGN_ALIGNMENT", "direction_error", "interpolation_cosine", "interpolation_error"]
 
 SIGN_ALIGNMENT = float(np.sqrt(2 / np.pi))
@@ -28,7 +31,7 @@ def interpolation_cosine(
     Raises:
         ValueError: `gamma` is not in (0, 1), or `alignment` not in (0, 1].
     """
-    gamma = np.asarray(gamma, dtype=np.float64)
+    gamma = real_array("gamma", gamma).astype(np.float64)
     if gamma.min() <= 0 or gamma.max() >= 1:
         raise ValueError(f"gamma = N/d must lie in (0, 1), got [{gamma.min():.4g}, {gamma.max():.4g}]")
     if not 0 < alignment <= 1:
@@ -45,7 +48,9 @@ def interpolation_error(
 
 
 def direction_error(w: Float[np.ndarray, " d"], w_star: Float[np.ndarray, " d"]) -> float:
-    """Test error of `sign(w.x)` against `sign(w*.x)` for isotropic Gaussian inputs: their angle over pi."""
-    w, w_star = np.asarray(w, dtype=np.float64), np.asarray(w_star, dtype=np.float64)
-    cosine = w @ w_star / (np.linalg.norm(w) * np.linalg.norm(w_star))
-    return float(np.arccos(np.clip(cosine, -1, 1)) / np.pi)
+    """Test error of `sign(w.x)` against `sign(w*.x)` for isotropic Gaussian inputs: their angle over pi.
+
+    Raises:
+        ValueError: a vector is 0 or not finite.
+    """
+    return float(np.radians(angle(w, w_star)) / np.pi)

@@ -15,11 +15,15 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import scipy.optimize
 from jaxtyping import Bool, Float
+from scipy.special import log_expit
 
+from ntkng.inductive_bias.least_distance import NARROWEST, least_distance
 from ntkng.inductive_bias.logistic import LogisticProblem
+from ntkng.inductive_bias.rows import EPSILON, RowSpace, equilibrated
+from ntkng.inductive_bias.vertex import best_vertex
 from ntkng.ode import validate_times
+from ntkng.validation import real_array
 
 __all__ = ["Asymptote", "TiedProgrammeError", "asymptote", "limit_direction", "weighted_margin_programme"]
 
@@ -31,21 +35,24 @@ class TiedProgrammeError(ValueError):
 def weighted_margin_programme(
     Z: Float[np.ndarray, "N d"], cost: Float[np.ndarray, " d"]
 ) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " N"]]:
-    """`min cost.u subject to Z u >= 1` by HiGHS; returns `u` and the multipliers `lambda >= 0`, `Z^T lambda = cost`.
+    """`min cost.u subject to Z u >= 1`; returns `u` and the multipliers `lambda >= 0`, `Z^T lambda = cost`.
 
     Raises:
         ValueError: infeasible (the data are not separable) or unbounded (the cost is not a non-negative combination of
             the rows of `Z`; a wrong sign does this).
     """
-    # dual simplex ends on a vertex, from which the active set can be read
-    result = scipy.optimize.linprog(cost, A_ub=-Z, b_ub=-np.ones(len(Z)), bounds=(None, None), method="highs-ds")
-    if result.status == 2:
-        raise ValueError("the linear programme is infeasible: the data are not linearly separable")
-    if result.status == 3:
-        raise ValueError("the linear programme is unbounded: the cost must be -g(0), a positive sum of the y_n x_n")
-    if result.status != 0:
-        raise RuntimeError(f"HiGHS stopped: {result.message}")
-    return result.x, -result.ineqlin.marginals
+    Z, cost = real_array("Z", Z, 2).astype(np.float64), real_array("cost", cost, 1).astype(np.float64)
+    scaled, rows, columns = equilibrated(Z)
+    weights = rows * np.linalg.lstsq(scaled.T, columns * cost, rcond=None)[0]
+    u, held, multipliers, _ = _programme(Z, weights)
+    return u, np.bincount(held, multipliers, len(Z))
+
+
+def _programme(Z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The programme of the cost `Z^T weights`, as `best_vertex` returns it, from a maximum margin."""
+    scaled, rows, columns = equilibrated(Z)
+    start, held = least_distance(scaled, rows)
+    return best_vertex(Z, np.ones(len(Z)), weights, columns * start, held)
 
 
 def limit_direction(
@@ -67,14 +74,14 @@ def asymptote(problem: LogisticProblem, w0: Float[np.ndarray, " d"], *, toleranc
         ValueError: `X` does not have rank `d`, or the data are not separable.
         TiedProgrammeError: not exactly `d` samples are active with positive multipliers.
     """
-    u, multipliers, active = _vertex(problem, w0, tolerance)
+    u, multipliers, active, logarithm = _vertex(problem, w0, tolerance)
     if active.sum() > len(u):
         raise TiedProgrammeError(
             f"{active.sum()} samples attain the smallest margin in {len(u)} dimensions: the direction is determined, "
             "the offset b is not; perturb the data"
         )
-    b = np.linalg.solve(problem.signed[active], -np.log(len(problem.y) * multipliers[active]))
-    return Asymptote(problem, problem.weights(w0), u, b, active, multipliers)
+    b = RowSpace(problem.signed[active]).least_norm(-np.log(len(problem.y) * multipliers[active]) - logarithm)
+    return Asymptote(problem, problem.weights(w0), u, b, active, np.exp(logarithm) * multipliers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,28 +122,38 @@ class Asymptote:
         """
         Z, active = self.problem.signed, self.active
         times = validate_times(t)[:, None]
-        inactive = np.exp(times * (1 - Z[~active] @ self.u) - Z[~active] @ self.b) / len(Z)
-        dlam = -np.linalg.solve(Z[active].T, Z[~active].T @ inactive.T)
-        return np.linalg.solve(Z[active], -dlam / self.multipliers[active][:, None]).T
+        space = RowSpace(Z[active])
+        # e^{-z.b} of the active samples is N lambda: ratios to it do not underflow
+        inactive = np.exp(times * (1 - Z[~active] @ self.u) - Z[~active] @ self.b)
+        dlam = -space.combination(Z[~active].T) @ inactive.T
+        return space.least_norm(-dlam * np.exp(Z[active] @ self.b)[:, None]).T
 
 
-def _vertex(problem: LogisticProblem, w0: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Optimal vertex, its multipliers and active set, solved again from the active set to full precision."""
+def _vertex(
+    problem: LogisticProblem, w0: np.ndarray, tolerance: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Optimal vertex, its multipliers over `e^s`, its active set, and `s`."""
     d = problem.X.shape[1]
     if problem.rank < d:
         raise ValueError(
             f"the linear programme needs inputs of rank d = {d}, got {problem.rank}; see interpolating_flow"
         )
-    Z, cost = problem.signed, -problem.gradient(problem.weights(w0))
-    u, multipliers = weighted_margin_programme(Z, cost)
-    positive = multipliers > tolerance * multipliers.max()
-    if positive.sum() != d or np.linalg.cond(Z[positive]) > 1e12:
+    Z, logs = problem.signed, log_expit(-problem.margins(w0))
+    weights = np.exp(logs - logs.max())  # the residuals, of which only the ratios matter: e^{-1000} is no 0 here
+    u, held, multipliers, size = _programme(Z, weights)
+    if len(held) < d or not (multipliers > tolerance * size).all():
         raise TiedProgrammeError(
-            f"the linear programme is tied: {positive.sum()} positive multipliers in {d} dimensions, so its optimum is "
-            "not a single vertex and only a set of directions is determined; perturb the data or w(0)"
+            f"the linear programme is tied: {int((multipliers > tolerance * size).sum())} positive multipliers in {d} "
+            "dimensions, so its optimum is not a single vertex and only a set of directions is determined; perturb the "
+            "data or w(0)"
         )
-    u = np.linalg.solve(Z[positive], np.ones(d))
-    exact = np.zeros(len(Z))
-    exact[positive] = np.linalg.solve(Z[positive].T, cost)
-    active = Z @ u < 1 + tolerance * max(1.0, np.abs(Z @ u).max())
-    return u, exact, active
+    margins = Z @ u
+    doubt = 8 * EPSILON * (np.abs(Z) @ np.abs(u))
+    if not (doubt <= NARROWEST * np.maximum(1, margins)).all():
+        raise ArithmeticError(
+            f"rounding of u changes its margins by up to {doubt.max():.1e}: the classes are too close for float64, or "
+            "their units too far apart; rescale or perturb the inputs"
+        )
+    active = margins < 1 + np.maximum(tolerance, doubt)
+    active[held] = True
+    return u, np.bincount(held, multipliers, len(Z)), active, float(logs.max() - np.log(len(Z)))

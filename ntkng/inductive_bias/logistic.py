@@ -6,11 +6,13 @@ import dataclasses
 from functools import cached_property
 
 import numpy as np
-import scipy.optimize
 from jaxtyping import Float
 from scipy.special import expit
 
 from ntkng.families import Bernoulli
+from ntkng.inductive_bias.least_distance import is_separable
+from ntkng.inductive_bias.rows import equilibrated
+from ntkng.validation import real_array
 
 __all__ = ["LogisticProblem"]
 
@@ -30,11 +32,11 @@ class LogisticProblem:
     y: Float[np.ndarray, " N"]
 
     def __post_init__(self) -> None:
-        X, y = np.asarray(self.X, dtype=np.float64), np.asarray(self.y, dtype=np.float64)
-        if X.ndim != 2 or X.size == 0 or y.shape != X.shape[:1]:
-            raise ValueError(f"expected inputs [N d] and labels [N], got {X.shape} and {y.shape}")
-        if not np.isfinite(X).all() or not np.isin(y, (-1, 1)).all():
-            raise ValueError("inputs must be finite and labels -1 or 1; map labels 0, 1 with 2 * y - 1")
+        if np.ndim(self.X) != 2 or np.size(self.X) == 0 or np.shape(self.y) != np.shape(self.X)[:1]:
+            raise ValueError(f"expected inputs [N d] and labels [N], got {np.shape(self.X)} and {np.shape(self.y)}")
+        X, y = real_array("inputs X", self.X).astype(np.float64), real_array("labels y", self.y).astype(np.float64)
+        if not np.isin(y, (-1, 1)).all():
+            raise ValueError("labels must be -1 or 1; map labels 0, 1 with 2 * y - 1")
         object.__setattr__(self, "X", X)
         object.__setattr__(self, "y", y)
 
@@ -50,15 +52,17 @@ class LogisticProblem:
 
     @cached_property
     def rank(self) -> int:
-        """Numerical rank of `X`."""
-        return int(np.linalg.matrix_rank(self.X))
+        """Numerical rank of `X`, with its rows and columns in units that make their largest entries equal."""
+        return int(np.linalg.matrix_rank(equilibrated(self.X)[0]))
 
     @cached_property
     def separable(self) -> bool:
-        """Whether some `w` has all margins positive (a linear programme decides)."""
-        zero = np.zeros(self.X.shape[1])
-        programme = scipy.optimize.linprog(zero, A_ub=-self.signed, b_ub=-np.ones(len(self.y)), bounds=(None, None))
-        return programme.status == 0
+        """Whether some `w` has all margins positive, whatever the units of the inputs and however narrow the gap.
+
+        Raises:
+            ArithmeticError: too close to call in float64, and too many samples for rational numbers.
+        """
+        return is_separable(self.signed)
 
     def margins(self, w: Float[np.ndarray, "*T d"]) -> Float[np.ndarray, "*T N"]:
         """`m_n = y_n x_n.w`."""
@@ -82,8 +86,8 @@ class LogisticProblem:
         return (self.X.T * (r * (1 - r))) @ self.X / len(self.y)
 
     def weights(self, w: Float[np.ndarray, "*T d"]) -> Float[np.ndarray, "*T d"]:
-        """`w` as float64; raises `ValueError` when its last axis is not `d`."""
-        w = np.asarray(w, dtype=np.float64)
+        """`w` as float64; raises `ValueError` when it is not finite or its last axis is not `d`."""
+        w = real_array("weights", w).astype(np.float64)
         if w.shape[-1:] != self.X.shape[1:]:
             raise ValueError(f"weights must have {self.X.shape[1]} components, got shape {w.shape}")
         return w
