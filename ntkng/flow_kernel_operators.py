@@ -10,8 +10,9 @@ from jaxtyping import Float
 
 from ntkng.families import Family, Gaussian
 from ntkng.flow_operators import Operator, check_positive
+from ntkng.validation import real_array, symmetric
 
-__all__ = ["Damped", "Projector", "dense_variance"]
+__all__ = ["Damped", "Projector", "dense_variance", "symmetrised"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Damped(Operator):
 
     def __post_init__(self) -> None:
         check_positive(self.rho, "rho")
-        object.__setattr__(self, "theta", _symmetric(self.theta, "theta"))
+        object.__setattr__(self, "theta", _kernels(self.theta))
 
     def matrix(self, family: Family, f: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "NC NC"]:
         """`M(f)`."""
@@ -82,25 +83,25 @@ class Projector(Operator):
 
     def __post_init__(self) -> None:
         check_positive(self.alpha, "alpha")
-        P = np.asarray(self.P, dtype=np.float64)
+        P = real_array("P", self.P).astype(np.float64)
         if P.ndim != 2 or P.shape[0] != P.shape[1]:
             raise ValueError(f"P must be square, got shape {P.shape}; use Projector.onto(J) for a Jacobian")
         defect = np.abs(P @ P - P).max()
-        if defect > 1e-8 * max(1.0, np.abs(P).max()):
+        if not defect <= 1e-8 * np.abs(P).max():
             raise ValueError(f"P must be idempotent, got |P P - P| = {defect:.3g}; use Projector.onto(J)")
         object.__setattr__(self, "P", P)
 
     @classmethod
     def onto(cls, J: Float[np.ndarray, "NC P"], alpha: float = 1.0, *, rcond: float = 1e-10) -> Projector:
         """The orthogonal projector on the range of `J` (singular values above `rcond` times the largest)."""
-        U, s, _ = np.linalg.svd(np.asarray(J, dtype=np.float64), full_matrices=False)
+        U, s, _ = np.linalg.svd(real_array("J", J, 2).astype(np.float64), full_matrices=False)
         basis = U[:, s > rcond * s[0]]
         return cls(basis @ basis.T, alpha)
 
     @property
     def orthogonal(self) -> bool:
         """Whether `P` is symmetric."""
-        return bool(np.abs(self.P - self.P.T).max() <= 1e-8)
+        return bool(np.abs(self.P - self.P.T).max() <= 1e-8 * np.abs(self.P).max())
 
     @property
     def basis(self) -> Float[np.ndarray, "NC r"]:
@@ -146,13 +147,13 @@ def symmetrised(matrix: np.ndarray) -> np.ndarray:
     return 0.5 * (matrix + np.swapaxes(matrix, -1, -2))
 
 
-def _symmetric(matrix: np.ndarray, name: str) -> np.ndarray:
-    matrix = np.asarray(matrix, dtype=np.float64)
-    if matrix.ndim not in (2, 3) or matrix.shape[-1] != matrix.shape[-2]:
-        raise ValueError(f"{name} must have shape [NC NC] or [L NC NC], got {matrix.shape}; flatten sample-major")
-    if np.abs(matrix - np.swapaxes(matrix, -1, -2)).max() > 1e-8 * np.abs(matrix).max():
-        raise ValueError(f"{name} must be symmetric; pass J @ J.T")
-    return symmetrised(matrix)
+def _kernels(theta: np.ndarray) -> np.ndarray:
+    theta = symmetric("theta", theta, (2, 3))
+    for kernel in theta.reshape(-1, *theta.shape[-2:]):
+        smallest, largest = np.linalg.eigvalsh(kernel)[[0, -1]]
+        if not smallest >= -1e-8 * largest:
+            raise ValueError(f"theta must be positive semi-definite, got the eigenvalue {smallest:.3g}; pass J @ J.T")
+    return theta
 
 
 def _check_size(matrix: np.ndarray, f0: np.ndarray, name: str) -> None:

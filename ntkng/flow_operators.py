@@ -16,6 +16,7 @@ from jaxtyping import Float
 from scipy.special import wrightomega
 
 from ntkng.families import Bernoulli, Family, Gaussian, Poisson, Softmax
+from ntkng.validation import real_array
 
 __all__ = ["EmpiricalFisher", "IdentityMetric", "Isotropic", "Operator", "identity_metric_margin"]
 
@@ -158,7 +159,8 @@ class EmpiricalFisher(Operator):
     def closed_form(self, family, f0, y, t):
         """`f = y + sign(e(0)) sqrt(e(0)^2 - 2 t)`."""
         e = f0 - y
-        return y + np.sign(e) * np.sqrt(e**2 - 2 * t[:, None, None])
+        fallen = np.sqrt(2 * t[:, None, None])  # e^2 - 2 t as a product: it neither overflows nor cancels near the end
+        return y + np.sign(e) * np.sqrt(np.maximum(np.abs(e) - fallen, 0)) * np.sqrt(np.abs(e) + fallen)
 
     def validate(self, family, f0, y):
         """`theta` must be there and fit when there is more than one output."""
@@ -166,6 +168,8 @@ class EmpiricalFisher(Operator):
             raise ValueError(f"the empirical Fisher with {f0.shape[1]} outputs needs theta [NC NC]; pass J @ J.T")
         if self.theta is not None and np.shape(self.theta) != (f0.size, f0.size):
             raise ValueError(f"theta must have shape {(f0.size, f0.size)}, got {np.shape(self.theta)}")
+        if self.theta is not None:
+            real_array("theta", self.theta)
         if (np.abs(family.residual(f0, y)).max(-1) == 0).any():
             raise ValueError("the empirical Fisher needs non-zero initial residuals; some sample is already fitted")
 
@@ -202,7 +206,8 @@ def identity_metric_margin(
 def _poisson_identity(f0: np.ndarray, y: np.ndarray, alpha_t: np.ndarray) -> np.ndarray:
     safe = np.where(y > 0, y, 1.0)
     grown = np.where(y > 0, -np.expm1(-safe * alpha_t) / safe, alpha_t)
-    return -np.log(np.exp(-f0 - y * alpha_t) + grown)
+    with np.errstate(divide="ignore"):  # at t = 0 nothing has grown
+        return -np.logaddexp(-f0 - y * alpha_t, np.log(grown))
 
 
 def check_positive(value: float, name: str) -> None:

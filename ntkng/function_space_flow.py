@@ -23,9 +23,12 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkng.families import Bernoulli, Family, Gaussian, Poisson, Softmax
-from ntkng.flow_kernel_operators import Damped, Projector, symmetrised
+from ntkng.flow_kernel_operators import Damped, Projector
 from ntkng.flow_operators import EmpiricalFisher, IdentityMetric, Isotropic, Operator
 from ntkng.ode import integrate, validate_times
+from ntkng.validation import real_array, symmetric
+
+RANK = 1e-8  # singular values of J R above this times the largest count
 
 __all__ = [
     "Bernoulli", "Damped", "EmpiricalFisher", "Family", "FunctionSpaceFlow", "Gaussian", "IdentityMetric", "Isotropic",
@@ -113,7 +116,7 @@ class FunctionSpaceFlow:
             K_star: `Theta_{*X} Theta^{-1}` for the exact Fisher; see `transfer_operator` for block-diagonal ones.
             initial_star: `f*(0)`.
         """
-        K_star, star = np.asarray(K_star, dtype=np.float64), self.family.validate_logits(initial_star)
+        K_star, star = real_array("K_star", K_star).astype(np.float64), self.family.validate_logits(initial_star)
         if K_star.shape != (star.size, self.initial.size):
             raise ValueError(f"K_star must have shape {(star.size, self.initial.size)}, got {K_star.shape}")
         change = self.logit_path(t) - self.initial
@@ -144,7 +147,7 @@ class Isotropy:
     Attributes:
         deviation: spectral norm of `J R / alpha - I` (see `check_isotropy`).
         alpha: the given constant, or the mean eigenvalue `trace(J R) / NC` if none was given.
-        rank: numerical rank of `J R`.
+        rank: numerical rank of `J R`: singular values above 1e-8 times the largest.
     """
 
     deviation: float
@@ -170,24 +173,34 @@ def check_isotropy(
         J: Jacobian of the training logits, sample-major.
         alpha: the constant that theory predicts; `None` takes the best fit, which does not test its value.
         variance: `Lambda`, if the update is meant for a metric other than the identity.
+
+    Raises:
+        ValueError: shapes do not fit, entries that are not finite, or an `alpha` of 0.
     """
-    J = np.asarray(J, dtype=np.float64)
-    if J.ndim != 2:
-        raise ValueError(f"J must have shape [NC P], got {J.shape}")
+    J = real_array("J", J, 2).astype(np.float64)
     size = J.shape[0]
     columns = [np.asarray(apply_update(e), dtype=np.float64).ravel() for e in np.eye(size)]
     if columns[0].shape != (J.shape[1],):
         raise ValueError(f"apply_update must return {J.shape[1]} parameters, got shape {columns[0].shape}")
-    moved, target = J @ np.stack(columns, axis=1), np.eye(size)
+    moved, target = J @ real_array("what apply_update returns", np.stack(columns, axis=1)), np.eye(size)
     if variance is not None:
-        values, vectors = np.linalg.eigh(symmetrised(np.asarray(variance, dtype=np.float64)))
+        variance = symmetric("variance", variance)
+        if variance.shape != (size, size):
+            raise ValueError(f"variance must have shape {(size, size)} as J has {size} rows, got {variance.shape}")
+        values, vectors = np.linalg.eigh(variance)
+        if not values[0] >= -1e-8 * values[-1]:
+            raise ValueError(f"variance must be positive semi-definite, got the eigenvalue {values[0]:.3g}")
         large = values > 1e-12 * values[-1]
         kept = vectors[:, large]
         root = (kept * np.sqrt(values[large])) @ kept.T
         moved, target = root @ moved @ root, kept @ kept.T
     constant = float(np.trace(moved) / np.trace(target)) if alpha is None else float(alpha)
+    if constant == 0 or not np.isfinite(constant):
+        raise ValueError(
+            f"alpha must be finite and not 0, got {constant}; for None the mean eigenvalue of J R is taken"
+        )
     deviation = float(np.linalg.norm(moved / constant - target, 2))
-    return Isotropy(deviation, constant, int(np.linalg.matrix_rank(moved, tol=1e-8 * max(1.0, abs(constant)))))
+    return Isotropy(deviation, constant, int(np.linalg.matrix_rank(moved, rtol=RANK)))
 
 
 def transfer_operator(
@@ -199,16 +212,27 @@ def transfer_operator(
     the time scale, held-out ones do not.
 
     Raises:
-        ValueError: a `Theta_l` is numerically singular (condition number above 1e13) or the numbers of blocks differ.
+        ValueError: a `Theta_l` is numerically singular (condition number above 1e13 with its diagonal scaled to 1), not
+            symmetric or not finite, or numbers or shapes of blocks differ.
     """
     if len(theta_star) != len(theta) or not theta:
         raise ValueError(f"expected as many Theta_* as Theta, got {len(theta_star)} and {len(theta)}")
     total: np.ndarray | None = None
     for star, kernel in zip(theta_star, theta, strict=True):
-        condition = np.linalg.cond(kernel)
+        kernel = symmetric("Theta", kernel)
+        star = real_array("Theta_*", star, 2).astype(np.float64)
+        if star.shape[1] != len(kernel):
+            raise ValueError(f"Theta_* [MC NC] and Theta [NC NC] do not fit, got {star.shape} and {kernel.shape}")
+        size = np.sqrt(np.abs(np.diag(kernel)))  # of the samples: their lengths are no sign of dependence
+        size[size == 0] = 1
+        unit = kernel / size[:, None] / size
+        condition = np.linalg.cond(unit)
         if not condition < 1e13:
-            raise ValueError(f"Theta must be invertible, got condition number {condition:.3g}; is J of full row rank?")
-        part = np.linalg.solve(np.asarray(kernel, dtype=np.float64), np.asarray(star, dtype=np.float64).T).T
+            raise ValueError(
+                f"Theta must be invertible, got condition number {condition:.3g} (diagonal scaled to 1); is J of full row "
+                "rank?"
+            )
+        part = np.linalg.solve(unit, (star / size).T).T / size
         total = part if total is None else total + part
     assert total is not None
     return total / len(theta)

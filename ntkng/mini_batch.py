@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from ntkng.validation import positive_integer, real_array
+from ntkng.validation import positive_integer, real_array, symmetric
 
 
 def shuffled_batches(samples: int, size: int, *, epochs: int = 1, seed: int = 0) -> Int[np.ndarray, "steps n"]:
@@ -53,15 +53,34 @@ def kaczmarz_rate(theta: Float[np.ndarray, "N N"], batches: Int[np.ndarray, "ste
         batches: that together hold every sample.
 
     Raises:
-        ValueError: some sample is in no batch (the rate is 1 then).
+        ValueError: some sample is in no batch (the rate is 1 then), indices that are none, or a kernel that is not
+            symmetric, finite and positive definite.
     """
-    theta, batches = real_array("theta", theta, 2).astype(float), np.asarray(batches)
+    theta = symmetric("theta", theta)
+    batches = real_array("batches", batches, 2)
+    if batches.dtype.kind not in "iu" or batches.min() < 0 or batches.max() >= len(theta):
+        raise ValueError(
+            f"batches must hold indices of the {len(theta)} samples, got {batches.dtype} from {batches.min()} to "
+            f"{batches.max()}"
+        )
     missing = sorted(set(range(len(theta))) - set(batches.ravel().tolist()))
     if missing:
         raise ValueError(f"no batch holds the samples {missing[:5]}; the error there does not shrink")
-    root = np.linalg.cholesky(theta)
+    length = np.sqrt(np.abs(np.diag(theta)))  # of the rows of R: the projections depend on their directions only
+    if not length.all():
+        raise ValueError(
+            f"theta must be nonsingular, got 0 on the diagonal for sample {int(length.argmin())}; remove it"
+        )
+    unit = theta / length[:, None] / length
+    smallest = np.linalg.eigvalsh(unit)[0]
+    if not smallest > len(unit) * np.finfo(float).eps:
+        raise ValueError(
+            "theta must be positive definite, got a kernel that is singular or indefinite (smallest eigenvalue "
+            f"{smallest:.1e} with its diagonal scaled to 1); remove duplicated samples"
+        )
+    root = np.linalg.cholesky(unit)
     product = np.eye(len(theta))
     for batch in batches:
-        span, _ = np.linalg.qr(root[batch].T)
+        span, _ = np.linalg.qr(root[np.unique(batch)].T)
         product = product - span @ (span.T @ product)
     return float(np.linalg.norm(product, 2))

@@ -40,6 +40,8 @@ def integrate(
     times = validate_times(t)
     ordered, place = np.unique(times, return_inverse=True)
     initial = np.asarray(initial, dtype=np.float64)
+    if not np.isfinite(initial).all():
+        raise ValueError(f"the initial state has NaN or infinite entries, first at {np.argmin(np.isfinite(initial))}")
     if ordered[-1] == 0:
         return np.broadcast_to(initial, (times.size, initial.size)).copy()
     count = itertools.count(1)
@@ -51,6 +53,8 @@ def integrate(
             )
         return velocity(x)
 
+    if not np.isfinite(velocity(initial)).all():  # the solver would shrink its steps without end
+        raise RuntimeError("the velocity at t = 0 is not finite (the flow is singular there, or overflows)")
     solution = scipy.integrate.solve_ivp(
         counted, (0.0, ordered[-1]), initial, method=method, t_eval=ordered, rtol=rtol, atol=atol
     )

@@ -104,6 +104,28 @@ def _foreign(name: str, array: np.ndarray) -> str:
     return f"dtype {array.dtype}; give real numbers"
 
 
+def symmetric(name: str, value: Any, ndim: int | tuple[int, ...] = 2) -> np.ndarray:
+    """`value` as a symmetric float64 matrix `[n n]` (with `ndim` 3: a stack of them); rounding is symmetrised away.
+
+    Raises:
+        TypeError: not numeric.
+        ValueError: not square, not symmetric (to 1e-8 of the largest entry, or the rounding of its dtype), not finite.
+    """
+    array = real_array(name, value, ndim)
+    precision = np.finfo(array.dtype).eps if array.dtype.kind == "f" else 0.0
+    array = array.astype(np.float64)
+    if array.shape[-1] != array.shape[-2]:
+        raise ValueError(f"{name} must be square, got shape {array.shape}; flatten it sample-major")
+    transposed = np.swapaxes(array, -1, -2)
+    asymmetry, largest = np.abs(array - transposed).max(), np.abs(array).max()
+    if not asymmetry <= max(1e-8, 32 * precision) * largest:
+        raise ValueError(
+            f"{name} must be symmetric, got entries that differ by {asymmetry:.3g} from their mirror (largest entry "
+            f"{largest:.3g}); pass J @ J.T"
+        )
+    return array / 2 + transposed / 2
+
+
 def nonnegative(name: str, value: Any) -> None:
     """Refuse a negative or non-finite number; tracers pass."""
     if _is_traced(value):
