@@ -27,12 +27,14 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from ntkng.validation import positive, real_array
+from ntkng.direction import unit
+from ntkng.validation import nonnegative, positive, real_array
 
 STEPS = 200
 LONGEST = 3.0  # spectral norm of a Newton step
 DEGENERATE = 1e7  # condition number of R from which a subspace with too many points is looked for
-INSIDE = 1e-8  # relative distance up to which a point counts as inside a subspace
+ROUNDS = 4
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,9 +63,10 @@ class ForsterTransform:
             ValueError: inputs of another dimension, or orthogonal to all training inputs.
         """
         x = real_array("x", x, 2).astype(float)
+        _refuse_zero((x == 0).all(axis=1), "input")
         if x.shape[1] != self.matrix.shape[1]:
             raise ValueError(f"x must have {self.matrix.shape[1]} columns as in training, got {x.shape[1]}")
-        return _unit_rows(x @ self.matrix.T)
+        return _unit_rows(unit("x", x), self.matrix)[0]
 
 
 def forster(
@@ -72,64 +75,85 @@ def forster(
     """Fit the transform on training inputs of any rank `d`.
 
     Args:
-        x: training inputs, none of them 0. They are projected on their span first.
+        x: training inputs, none of them 0, of any lengths: only their directions count. They are projected on their span
+            first.
         tolerance: bound on `|Z^T Z / N - I/d|` in the Frobenius norm, relative to `|I/d|`.
-        rank_tolerance: singular values below this times the largest one count as 0; `None` takes
-            `max(N, M_0)` times the machine epsilon. Raise it to drop directions that are noise.
+        rank_tolerance: singular values of the inputs below this times the largest one count as 0; `None` takes the inputs scaled
+            to length 1 and `max(N, M_0)` times the machine epsilon. Raise it to drop directions that are noise.
 
     Raises:
-        ValueError: an input that is 0, or no such position exists: the message names a subspace with too many points.
+        ValueError: an input that is 0; no such position exists, and the message names a subspace with too many points; or
+            the tolerance was not reached, and the message says what was.
     """
     x = real_array("x", x, 2).astype(float)
     positive("tolerance", tolerance)
-    whitened, basis = _whiten(x, rank_tolerance)
-    factor = np.eye(whitened.shape[1])
+    _refuse_zero((x == 0).all(axis=1), "training input")
+    kept = None if rank_tolerance is None else _main_directions(x, rank_tolerance)
+    x = unit("x", x)  # only directions count
+    matrix, steps, condition = _whitening(x, kept), 0, 1.0
+    for _ in range(ROUNDS):  # again from the points as they come out, until rounding on the way there no longer shows
+        points, noise = _unit_rows(x, matrix)
+        reached = _distance(points)
+        if reached < tolerance:
+            return ForsterTransform(matrix, float(len(x) * np.abs(_gradient(points)).max()), steps)
+        factor, more = _newton(points, tolerance, noise)
+        if np.linalg.cond(factor) > DEGENERATE:  # perhaps a limit that is approached, not attained
+            _refuse_heavy_subspace(points, factor, noise)
+        matrix, steps, condition = factor @ matrix, steps + more, max(condition, float(np.linalg.cond(factor)))
+    raise ValueError(
+        f"no radial isotropic position found to {tolerance:.0e}: reached {reached:.1e} in {steps} steps (condition number "
+        f"of R {condition:.1e}); the tolerance is below rounding, or the inputs are close to having more than N d'/d points "
+        "in a subspace of dimension d': raise tolerance or rank_tolerance, remove near-duplicates, or add inputs"
+    )
+
+
+def _main_directions(x: np.ndarray, tolerance: float) -> np.ndarray:
+    """Right singular vectors of the inputs as they are, `[d, M_0]`."""
+    nonnegative("rank_tolerance", tolerance)
+    _, values, right = np.linalg.svd(x / np.abs(x).max(), full_matrices=False)
+    return right[: max(1, int((values > tolerance * values[0]).sum()))]
+
+
+def _whitening(x: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
+    """The map to coordinates in which the second moment of the inputs is the identity, `[d, M_0]`."""
+    _, values, right = np.linalg.svd(x if kept is None else x @ kept.T, full_matrices=False)
+    rank = int((values > max(x.shape) * EPSILON * values[0]).sum())
+    return np.sqrt(len(x)) * (right[:rank] if kept is None else right[:rank] @ kept) / values[:rank, None]
+
+
+def _newton(points: np.ndarray, tolerance: float, noise: float) -> tuple[np.ndarray, int]:
+    """`R` for these points, and the steps taken; not always to the tolerance."""
+    factor = np.eye(points.shape[1])
     for steps in range(STEPS + 1):  # noqa: B007
-        points = _unit_rows(whitened @ factor.T)
-        gradient = _gradient(points)
-        if np.linalg.norm(gradient) * np.sqrt(len(factor)) < tolerance:
+        moved = _unit_rows(points, factor)[0]
+        if _distance(moved) < tolerance:
             break
         if np.linalg.cond(factor) > DEGENERATE:
-            _refuse_heavy_subspace(whitened, factor)
-        step = _newton_step(points, gradient)
-        factor = _exponential(step / 2) @ factor
+            _refuse_heavy_subspace(points, factor, noise)
+        factor = _exponential(_newton_step(moved, _gradient(moved)) / 2) @ factor
         factor /= np.linalg.norm(factor, 2)
-    else:
-        _refuse_heavy_subspace(whitened, factor)
-        raise ValueError(
-            f"no radial isotropic position found to {tolerance:.0e} in {STEPS} steps (condition number of R "
-            f"{np.linalg.cond(factor):.1e}); the inputs are close to having more than N d'/d points in a subspace of "
-            "dimension d': raise rank_tolerance, remove near-duplicates, or add inputs"
-        )
-    if np.linalg.cond(factor) > DEGENERATE:  # a limit that is approached, not attained
-        _refuse_heavy_subspace(whitened, factor)
-    matrix = factor @ basis
-    points = _unit_rows(x @ matrix.T)
-    return ForsterTransform(matrix, float(len(x) * np.abs(_gradient(points)).max()), steps)
+    return factor, steps
 
 
-def _whiten(x: np.ndarray, rank_tolerance: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates in which the second moment of the inputs is the identity, and the map to them, `[d, M_0]`."""
-    _refuse_zero(np.linalg.norm(x, axis=1), "training input")
-    left, values, right = np.linalg.svd(x, full_matrices=False)
-    if rank_tolerance is None:
-        rank_tolerance = max(x.shape) * np.finfo(float).eps
-    rank = int((values > rank_tolerance * values[0]).sum())
-    scale = np.sqrt(len(x))
-    whitened = scale * left[:, :rank]
-    _refuse_zero(np.linalg.norm(whitened, axis=1), "projected training input")
-    return whitened, scale * right[:rank] / values[:rank, None]
+def _distance(points: np.ndarray) -> float:
+    """`|Z^T Z / N - I/d| / |I/d|`."""
+    return float(np.linalg.norm(_gradient(points)) * np.sqrt(points.shape[1]))
 
 
-def _unit_rows(rows: np.ndarray) -> np.ndarray:
+def _unit_rows(x: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, float]:
+    """`R x / |R x|` for inputs of length 1, and how far rounding of these inputs may have moved it."""
+    rows = x @ matrix.T
     norms = np.linalg.norm(rows, axis=1)
-    _refuse_zero(norms, "input, projected on the span of the training inputs,")
-    return rows / norms[:, None]
+    noise = (
+        8 * EPSILON * np.linalg.norm(np.abs(x) @ np.abs(matrix).T, axis=1)
+    )  # of the entries of x, and of the product
+    _refuse_zero(norms <= noise, "input, projected on the span of the training inputs,")
+    return rows / norms[:, None], float((noise / norms).max())
 
 
-def _refuse_zero(norms: np.ndarray, what: str) -> None:
-    if (norms == 0).any():
-        raise ValueError(f"{what} {int(norms.argmin())} is 0 and has no direction; remove it")
+def _refuse_zero(zero: np.ndarray, what: str) -> None:
+    if zero.any():
+        raise ValueError(f"{what} {int(zero.argmax())} is 0 and has no direction; remove it")
 
 
 def _gradient(points: Float[np.ndarray, "N d"]) -> Float[np.ndarray, "d d"]:
@@ -187,25 +211,39 @@ def _exponential(symmetric: np.ndarray) -> np.ndarray:
     return (vectors * np.exp(values)) @ vectors.T
 
 
-def _refuse_heavy_subspace(points: np.ndarray, factor: np.ndarray) -> None:
+def _refuse_heavy_subspace(points: np.ndarray, factor: np.ndarray, noise: float) -> None:
     """Raise where a subspace holds too many points: where `R` degenerates, it shrinks that subspace.
 
-    The points found inside are verified by the rank of the matrix of these points.
+    What is near the shrunk directions is only a guess. The span of these points, by their singular values, is the
+    subspace, and all points in it to rounding are counted.
     """
     count, dimension = points.shape
     directions = np.linalg.svd(factor)[2][::-1]  # smallest singular values first
-    rows = points / np.linalg.norm(points, axis=1, keepdims=True)
-    outside = np.sqrt(np.maximum(1 - np.cumsum((rows @ directions.T) ** 2, axis=1), 0))
+    outside = np.sqrt(np.maximum(1 - np.cumsum((points @ directions.T) ** 2, axis=1), 0))
     for size in range(1, dimension):
-        near = np.argsort(outside[:, size - 1])[: int((outside[:, size - 1] < 1e-3).sum())]
+        near = points[outside[:, size - 1] < 1e-3]
         if len(near) * dimension < count * size:
             continue
-        values = np.linalg.svd(rows[near], compute_uv=False)
-        if len(values) > size and values[size] > INSIDE * values[0]:
-            continue
-        raise ValueError(
-            f"no radial isotropic position exists: {len(near)} of the {count} inputs lie in a subspace of dimension d' = "
-            f"{size} of their {dimension}-dimensional span, expected fewer than N d'/d = {count * size / dimension:.4g}; "
-            "project the inputs on fewer dimensions (raise rank_tolerance), remove some of these inputs (such as "
-            f"{sorted(int(i) for i in near)[:5]}), or add others"
-        )
+        _, values, right = np.linalg.svd(near, full_matrices=False)
+        span = int((values > noise * np.sqrt(len(near))).sum())
+        inside = np.linalg.norm(points - points @ right[:span].T @ right[:span], axis=1) <= 4 * noise
+        if span < dimension and inside.sum() * dimension >= count * span:
+            raise ValueError(_advice(inside, span, dimension))
+
+
+def _advice(inside: np.ndarray, span: int, dimension: int) -> str:
+    """What is wrong with so many inputs in a subspace, and which are the fewest to remove."""
+    count, heavy = len(inside), int(inside.sum())
+    surplus = (heavy * dimension - count * span) // (
+        dimension - span
+    ) + 1  # the others stay: d' (N - r) > d (heavy - r)
+    others, members = np.flatnonzero(~inside).tolist(), np.flatnonzero(inside).tolist()
+    if len(others) < surplus:
+        fix = f"remove the {len(others)} inputs outside of it (such as {others}), which leaves {span} dimensions"
+    else:
+        fix = f"remove {surplus} of these inputs (such as {members[: min(surplus, 5)]})"
+    return (
+        f"no radial isotropic position exists: {heavy} of the {count} inputs lie in a subspace of dimension d' = {span} of "
+        f"their {dimension}-dimensional span, expected fewer than N d'/d = {count * span / dimension:.4g}; {fix}, project "
+        "the inputs on fewer dimensions (raise rank_tolerance), or add others"
+    )
