@@ -14,6 +14,8 @@ from ntkng.families import Bernoulli, Family
 from ntkng.flow_operators import Isotropic
 from ntkng.function_space_flow import FunctionSpaceFlow
 from ntkng.inductive_bias.logistic import LogisticProblem
+from ntkng.inductive_bias.rows import RowSpace, equilibrated
+from ntkng.validation import real_array
 
 __all__ = ["interpolating_direction", "interpolating_flow", "interpolating_weights"]
 
@@ -42,11 +44,13 @@ def interpolating_weights(
     Raises:
         ValueError: `X` does not have rank `N` (in particular when `N > d`).
     """
-    X, W0 = np.asarray(X, dtype=np.float64), np.asarray(W0, dtype=np.float64)
-    _require_full_row_rank(X)
-    f0 = X @ W0
+    X, W0 = (real_array(name, v, 2).astype(np.float64) for name, v in (("X", X), ("W0", W0)))
+    if W0.shape[0] != X.shape[1]:
+        raise ValueError(f"W0 must have shape [d C] with d = {X.shape[1]}, got {W0.shape}")
+    space, f0 = _row_space(X), X @ W0
     change = FunctionSpaceFlow(family, Isotropic(alpha), f0, y).logit_path(np.atleast_1d(t)) - f0
-    return W0 + np.linalg.pinv(X) @ change
+    moved = space.least_norm(np.moveaxis(change, 1, 0).reshape(len(X), -1))
+    return W0 + np.moveaxis(moved.reshape(X.shape[1], len(change), -1), 1, 0)
 
 
 def interpolating_flow(
@@ -69,14 +73,14 @@ def interpolating_direction(problem: LogisticProblem) -> Float[np.ndarray, " d"]
     Raises:
         ValueError: `X` does not have rank `N`.
     """
-    _require_full_row_rank(problem.X)
-    return np.linalg.pinv(problem.X) @ problem.y
+    return _row_space(problem.X).least_norm(problem.y)
 
 
-def _require_full_row_rank(X: np.ndarray) -> None:
-    rank = np.linalg.matrix_rank(X)
+def _row_space(X: np.ndarray) -> RowSpace:
+    rank = np.linalg.matrix_rank(equilibrated(X)[0])  # whatever the units of rows and columns
     if rank < len(X):
         raise ValueError(
             f"this closed form needs inputs of rank N, got N = {len(X)}, d = {X.shape[1]}, rank {rank}; for N > d use "
             "legendre_flow"
         )
+    return RowSpace(X)

@@ -7,17 +7,23 @@ gradient, the minimiser of `L(w) - e^{-t} g(0).w`. Newton's method solves this a
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
-from scipy.special import expit
+from scipy.special import log_expit
 
 from ntkng.inductive_bias.logistic import LogisticProblem
+from ntkng.inductive_bias.rows import equilibrated, sorted_qr
 from ntkng.ode import validate_times
 
 __all__ = ["gradient_law", "legendre_flow"]
 
 LARGEST_STEP = 0.5  # of the continuation in t
-ITERATIONS = 20
+ITERATIONS = 40  # besides those that bring margins near, at most 1 at a time
+FLAT = 350.0  # natural logarithm
 
 
 def gradient_law(
@@ -38,45 +44,103 @@ def legendre_flow(
     Raises:
         ValueError: `X` does not have rank `d` (then `w(t)` is not determined by its gradient; for `N <= d` use
             `interpolating_flow`).
-        RuntimeError: Newton's method did not converge.
+        RuntimeError: Newton's method did not converge, or the margins of `w(0)` are beyond float64 (above about 1400).
     """
-    w, times = problem.weights(w0).copy(), validate_times(t)
+    w0, times = problem.weights(w0), validate_times(t)
     if problem.rank < problem.X.shape[1]:
         raise ValueError(
             f"the Legendre form needs inputs of rank d, got d = {problem.X.shape[1]}, rank {problem.rank}; for N <= d "
             "use interpolating_flow"
         )
-    g0 = problem.gradient(w)
+    Z, rows, columns = equilibrated(problem.signed)
+    newton = _Newton(Z, rows, problem.margins(w0))
     ordered, place = np.unique(times, return_inverse=True)
-    path, now = np.empty((ordered.size, w.size)), 0.0
+    path, now, v = np.empty((ordered.size, w0.size)), 0.0, w0 / columns
     for k, time in enumerate(ordered):
         steps = int(np.ceil((time - now) / LARGEST_STEP))
         for target in np.linspace(now, time, steps + 1)[1:]:
-            w = _newton(problem, w - _hessian_solve(problem, w, problem.gradient(w)) * (target - now), target, g0)
+            v = newton.solve(newton.bounded(v, newton.velocity(v) * (target - now))[0], target)
             now = target
-        path[k] = w
+        path[k] = columns * v if time else w0
     return path[place]
 
 
-def _newton(problem: LogisticProblem, w: np.ndarray, t: float, g0: np.ndarray) -> np.ndarray:
-    """Minimise `L(w) - e^{-t} g0.w`; everything is scaled by `e^t`, so that late times are no harder than early ones."""
-    change, scale = np.inf, 1.0
-    for _ in range(ITERATIONS):
-        step = _hessian_solve(problem, w, problem.gradient(w) - np.exp(-t) * g0)
-        # the residuals may change by the factor e^{|z.step|}: a bounded change of the margins keeps Newton stable
-        change, scale = np.abs(problem.signed @ step).max(), 1 + np.abs(problem.signed @ w).max()
-        w = w - step / max(1.0, change)
-        if change < 1e-14 * scale:
-            break
-    if change > 1e-9 * scale:  # in between, rounding of an ill-conditioned Hessian keeps the last digits moving
-        raise RuntimeError(f"Newton's method did not converge at t = {t:.4g} (last change of a margin {change:.3g})")
-    return w
+@dataclasses.dataclass(frozen=True)
+class _Newton:
+    """Newton's method for `sum_n z_n (r_n(w) - e^{-t} r_n(0)) = 0`, by least squares with the rows `S^{1/2} z_n`.
 
+    The residuals of one point may differ by hundreds of orders of magnitude. Their sum would only keep the largest, so
+    it is never formed: rows and right-hand side are scaled from logarithms, and QR with sorted rows keeps the digits of
+    each.
 
-def _hessian_solve(problem: LogisticProblem, w: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """`F(w)^{-1} v` from a QR factorisation of `S^{1/2} X`, whose condition is the square root of that of `F`."""
-    m = problem.margins(w)
-    root = np.sqrt(expit(m) * expit(-m))[:, None] * problem.X
-    scale = np.abs(root).max()
-    R = np.asarray(np.linalg.qr(root / scale, mode="r"))
-    return len(m) * np.linalg.solve(R, np.linalg.solve(R.T, v / scale**2))
+    Attributes:
+        Z: signed inputs with scaled rows and columns.
+        rows: the scales of the rows.
+        initial: margins of `w(0)`.
+    """
+
+    Z: np.ndarray
+    rows: np.ndarray
+    initial: np.ndarray
+
+    def margins(self, v: np.ndarray) -> np.ndarray:
+        return self.Z @ v / self.rows
+
+    def bounded(self, v: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, float]:
+        """`v + step`, shortened to change no margin by more than 1, and the largest relative change of a margin.
+
+        Residuals change at most by the factor `e` then, so that every step of Newton's method lowers the potential.
+        """
+        with np.errstate(invalid="ignore"):
+            change = np.abs(self.margins(step))
+        if not np.isfinite(change).all():
+            raise RuntimeError(
+                f"margins of up to {np.abs(self.margins(v)).max():.3g} make residuals that float64 does not hold; start "
+                "closer to 0"
+            )
+        return v + step / max(1.0, change.max()), float((change / (1 + np.abs(self.margins(v)))).max())
+
+    def velocity(self, v: np.ndarray) -> np.ndarray:
+        """`dw/dt = F^+ (-g)`."""
+        m = self.margins(v)
+        return self._least_squares(m, lambda shift: np.exp(log_expit(-m) + shift))
+
+    def solve(self, v: np.ndarray, t: float) -> np.ndarray:
+        """The weights at the time `t`, from a guess."""
+        change = np.inf
+        for _ in range(ITERATIONS + 4 * int(np.abs(self.margins(v)).max() + t)):
+            m = self.margins(v)
+            v, change = self.bounded(v, self._least_squares(m, functools.partial(self._excess, m, t)))
+            if change < 1e-14:
+                break
+        if not change <= 1e-9:  # in between, rounding of an ill-conditioned Hessian keeps the last digits moving
+            raise RuntimeError(
+                f"Newton's method did not converge at t = {t:.4g} (last change of a margin {change:.3g})"
+            )
+        return v
+
+    def _excess(self, m: np.ndarray, t: float, shift: np.ndarray) -> np.ndarray:
+        """`(r - e^{-t} r(0)) e^shift`, without cancellation at early times."""
+        log_r, log_r0 = log_expit(-m), log_expit(-self.initial)
+        if t > 1:
+            return np.exp(log_r + shift) - np.exp(log_r0 - t + shift)
+        fitted = np.exp(log_expit(self.initial) + shift) - np.exp(log_expit(m) + shift)  # r - r(0), for r near 1
+        moved = np.where((m < 0) & (self.initial < 0), fitted, np.exp(log_r + shift) - np.exp(log_r0 + shift))
+        return moved - np.expm1(-t) * np.exp(log_r0 + shift)
+
+    def _least_squares(self, m: np.ndarray, excess: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """`(Z^T S Z)^{-1} Z^T excess`, `S = diag(r (1 - r))`."""
+        root = (log_expit(m) + log_expit(-m)) / 2
+        logs = root - np.log(self.rows)  # of S^{1/2}, for the rows of the caller's Z
+        top = logs.max()
+        near = logs > top - FLAT  # the curvature of the others is far below rounding; only their residuals count
+        A = np.exp(logs[near] - top)[:, None] * self.Z[near]
+        order, Q, R, pivots = sorted_qr(A)
+        if R.shape[0] < R.shape[1] or not np.diag(R).all():
+            return np.full(R.shape[1], np.inf)
+        with np.errstate(over="ignore", invalid="ignore"):
+            right = Q.T @ excess(-root - top)[near][order]
+            rest = (excess(-np.log(self.rows) - 2 * top)[~near] @ self.Z[~near])[pivots]
+            step = np.empty(len(pivots))
+            step[pivots] = np.linalg.solve(R, right + np.linalg.solve(R.T, rest))
+        return step

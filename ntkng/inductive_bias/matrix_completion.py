@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float
 
 from ntkng.inductive_bias.parametrisation import DeepLinear
 from ntkng.ode import integrate, validate_times
+from ntkng.validation import real_array
 
 __all__ = ["MatrixCompletion"]
 
@@ -43,11 +44,11 @@ class MatrixCompletion:
     observed: Bool[np.ndarray, "m n"]
 
     def __post_init__(self) -> None:
-        M, observed = np.asarray(self.M, dtype=np.float64), np.asarray(self.observed)
+        M, observed = real_array("M", self.M).astype(np.float64), np.asarray(self.observed)
         if M.ndim != 2 or observed.shape != M.shape or observed.dtype != bool:
             raise ValueError(f"expected M [m n] and a boolean mask of its shape, got {M.shape}, {observed.shape}")
-        if not observed.any() or not np.isfinite(M).all():
-            raise ValueError("at least one entry must be observed and all of M finite")
+        if not observed.any():
+            raise ValueError("at least one entry must be observed")
         object.__setattr__(self, "M", M)
         object.__setattr__(self, "observed", observed)
 
@@ -60,13 +61,28 @@ class MatrixCompletion:
         return np.where(self.observed, np.asarray(W) - self.M, 0.0)
 
     def unobserved_ratio(self, W: Float[np.ndarray, "*T m n"]) -> Float[np.ndarray, "*T"]:
-        """Root mean square error on the unobserved entries, over that of predicting zero."""
-        hidden = ~self.observed
-        miss = np.linalg.norm((np.asarray(W) - self.M)[..., hidden], axis=-1)
-        return miss / np.linalg.norm(self.M[hidden])
+        """Root mean square error on the unobserved entries, over that of predicting zero.
+
+        Raises:
+            ValueError: no entry is hidden, or all hidden entries are 0, so that predicting zero is right.
+        """
+        hidden, W = ~self.observed, self._matrix("W", W)
+        scale = np.abs(self.M[hidden]).max(initial=0)
+        if scale == 0:
+            what = "all hidden entries of M are 0" if hidden.any() else "every entry of M is observed"
+            raise ValueError(f"there is no error of predicting zero to compare with: {what}; hide some that are not 0")
+        miss = np.linalg.norm((W / scale - self.M / scale)[..., hidden], axis=-1)
+        return miss / np.linalg.norm(self.M[hidden] / scale)
+
+    def _matrix(self, name: str, W: Float[np.ndarray, "*T m n"]) -> Float[np.ndarray, "*T m n"]:
+        W = real_array(name, W).astype(np.float64)
+        if W.shape[-2:] != self.M.shape:
+            raise ValueError(f"{name} must have the shape {self.M.shape} of M, got {W.shape}")
+        return W
 
     def isotropic_path(self, W0: Float[np.ndarray, "m n"], t: Float[np.ndarray, " T"]) -> Float[np.ndarray, "T m n"]:
         """Case 1: `W(t) = W(0) - (1 - e^{-t}) Omega * (W(0) - M)`."""
+        W0 = self._matrix("W0", W0)
         return W0 + np.expm1(-validate_times(t))[:, None, None] * self.error(W0)
 
     def tangent_path(
@@ -77,7 +93,7 @@ class MatrixCompletion:
         Raises:
             ValueError: `W(0)` does not have this rank.
         """
-        W0 = np.asarray(W0, dtype=np.float64)
+        W0 = self._matrix("W0", W0)
         if np.linalg.matrix_rank(W0) != rank:
             raise ValueError(f"W(0) must have rank {rank}, got {np.linalg.matrix_rank(W0)}")
 
@@ -86,7 +102,8 @@ class MatrixCompletion:
             U, _, Vt = np.linalg.svd(W, full_matrices=False)
             return -tangent_projection(U[:, :rank], Vt[:rank].T, self.error(W)).ravel()
 
-        return integrate(velocity, W0.ravel(), t).reshape(-1, *W0.shape)
+        largest = max(np.abs(W0).max(), np.abs(self.M[self.observed]).max())
+        return integrate(velocity, W0.ravel(), t, atol=1e-13 * largest).reshape(-1, *W0.shape)
 
     def natural_gradient(
         self, network: DeepLinear, theta: Float[np.ndarray, " P"], fisher: Literal["all", "observed"]

@@ -8,6 +8,7 @@ solver (the support vectors compete on a time scale that shrinks as `1/|theta|`)
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import scipy.integrate
@@ -16,8 +17,11 @@ from scipy.special import log_expit, logsumexp
 
 from ntkng.inductive_bias.logistic import LogisticProblem
 from ntkng.inductive_bias.parametrisation import LinearParametrisation
+from ntkng.validation import positive, real_array
 
 __all__ = ["NormalisedPath", "normalised_gradient_flow"]
+
+EVALUATIONS = 1_000_000  # velocities, after which the flow is given up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,24 +63,43 @@ def normalised_gradient_flow(
     Raises:
         ValueError: the data are not separable.
         RuntimeError: the margin is not reached (a saddle of the parametrisation, or a failed solver).
+
+    A start whose margin already is `margin` or more is the whole path.
     """
+    positive("margin", margin)
+    theta = real_array("theta", theta, 1).astype(np.float64)
     if not problem.separable:
         raise ValueError("gradient flow has no limit direction here: the data are not linearly separable")
 
+    count = itertools.count(1)
+
     def velocity(_: float, theta: np.ndarray) -> np.ndarray:
+        if next(count) > EVALUATIONS:
+            raise RuntimeError(f"gradient flow did not reach the margin {margin:g} in {EVALUATIONS} velocities")
         ascent = model.pull_back(theta, (problem.signed.T @ _softmin(problem, model, theta))[:, None])
-        return (1 + np.linalg.norm(theta)) * ascent / np.linalg.norm(ascent)
+        length = np.linalg.norm(ascent)
+        if not 0 < length < np.inf:
+            raise RuntimeError(
+                f"gradient flow did not reach the margin {margin:g}: the gradient has norm {length:g} at |theta| = "
+                f"{np.linalg.norm(theta):.3g} (a saddle of the parametrisation, or overflow)"
+            )
+        return (1 + np.linalg.norm(theta)) * ascent / length
 
     def reached(_: float, theta: np.ndarray) -> float:
         return problem.margins(model.end_to_end(theta)[:, 0]).min() - margin
 
+    if reached(0.0, theta) >= 0:
+        return _described(problem, model, theta[None])
     reached.terminal = True  # type: ignore[attr-defined]
     solution = scipy.integrate.solve_ivp(
         velocity, (0.0, longest), theta, "LSODA", events=reached, rtol=rtol, atol=rtol * 1e-4
     )
     if solution.status != 1:
         raise RuntimeError(f"gradient flow did not reach the margin {margin:g}: {solution.message}")
-    path = solution.y.T
+    return _described(problem, model, solution.y.T)
+
+
+def _described(problem: LogisticProblem, model: LinearParametrisation, path: np.ndarray) -> NormalisedPath:
     beta = np.stack([model.end_to_end(theta)[:, 0] for theta in path])
     margins = problem.margins(beta)
     log_loss = logsumexp(_log_losses(margins), axis=-1) - np.log(len(problem.y))

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from ntkng.families import Family, Softmax
 from ntkng.inductive_bias.parametrisation import Model
 from ntkng.ode import integrate
+from ntkng.validation import real_array
 
 __all__ = ["GradientFlow", "NaturalGradientFlow"]
 
@@ -46,7 +47,7 @@ class GradientFlow:
     evaluations: int = 1_000_000
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "X", np.asarray(self.X, dtype=np.float64))
+        object.__setattr__(self, "X", real_array("X", self.X, 2).astype(np.float64))
         object.__setattr__(self, "y", self.family.validate_targets(self.y))
         if self.X.shape[:1] != self.y.shape[:1]:
             raise ValueError(f"inputs and targets must have one length, got {self.X.shape} and {self.y.shape}")
@@ -81,7 +82,8 @@ class NaturalGradientFlow(GradientFlow):
     Attributes:
         extra: further inputs `[M d]` over which the Fisher sum (with its `1/N`) also runs; `None` for none.
         blocks: sizes of the groups of parameters of a block-diagonal Fisher matrix; `None` for the exact one.
-        rcond: singular values of `A` below `rcond` times the largest count as zero.
+        rcond: singular values of `A` below `rcond` times the largest count as zero (where the rows are independent: of
+            `A` with rows of one length).
     """
 
     extra: Float[np.ndarray, "M d"] | None = None
@@ -100,7 +102,16 @@ class NaturalGradientFlow(GradientFlow):
         if sum(sizes) != A.shape[1]:
             raise ValueError(f"the blocks must add up to {A.shape[1]} parameters, got {sizes}")
         parts = np.split(A, np.cumsum(sizes)[:-1], axis=1)
-        return -np.concatenate([np.linalg.lstsq(part, b, rcond=self.rcond)[0] for part in parts])
+        return -np.concatenate([self._smallest(part, b) for part in parts])
+
+    def _smallest(self, A: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """`A^+ b`. Independent rows may be scaled, so that a confident sample, whose row is tiny, is not cut off."""
+        norms = np.linalg.norm(A, axis=1)
+        if len(A) <= A.shape[1] and norms.all():
+            x, _, rank, _ = np.linalg.lstsq(A / norms[:, None], b / norms, rcond=self.rcond)
+            if rank == len(A):
+                return x
+        return np.linalg.lstsq(A, b, rcond=self.rcond)[0]
 
 
 def whitened_rows(

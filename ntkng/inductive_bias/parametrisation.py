@@ -9,6 +9,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
+from ntkng.validation import real_array
+
 __all__ = ["DeepLinear", "DiagonalLinear", "LinearParametrisation", "Model"]
 
 
@@ -125,24 +127,38 @@ class DeepLinear(LinearParametrisation):
 
     def matching(self, beta, rng):
         """Layers 1 to L - 1 with independent `N(0, 1/in)` entries; the last one solves for `beta`."""
-        beta = np.asarray(beta, dtype=np.float64).reshape(self.shape)
+        beta = self._beta(beta)
         layers = [rng.normal(size=(o, i)) / np.sqrt(i) for i, o in pairwise(self.widths[:-1])]
         product = np.eye(self.widths[0])
         for W in layers:
             product = W @ product
         last = np.linalg.lstsq(product.T, beta, rcond=None)[0].T
-        if np.abs(last @ product - beta.T).max() > 1e-8 * max(1.0, np.abs(beta).max()):
-            raise ValueError(f"widths {self.widths} cannot represent this beta; hidden widths must be at least d")
+        if not np.abs(last @ product - beta.T).max() <= 1e-8 * np.abs(beta).max():
+            raise ValueError(
+                f"random layers of widths {self.widths} cannot represent this beta; hidden widths must be at least d "
+                "(`balanced` needs the rank of beta only)"
+            )
         return np.concatenate([W.ravel() for W in [*layers, last]])
 
     def balanced(self, beta: Float[np.ndarray, "d C"]) -> Float[np.ndarray, " P"]:
         """Parameters with this `beta` and `W_l W_l^T = W_{l+1}^T W_{l+1}`: every layer takes the `L`-th root."""
-        U, s, Vt = np.linalg.svd(np.asarray(beta, dtype=np.float64).reshape(self.shape).T, full_matrices=False)
-        if min(self.widths[1:-1], default=len(s)) < len(s):
-            raise ValueError(f"hidden widths must be at least {len(s)} for a balanced factorisation, got {self.widths}")
+        beta = self._beta(beta)
+        U, s, Vt = np.linalg.svd(beta.T, full_matrices=False)
+        rank, narrowest = int(np.linalg.matrix_rank(beta)), min(self.widths[1:-1], default=len(s))
+        if narrowest < rank:
+            raise ValueError(
+                f"hidden widths must be at least the rank {rank} of beta for a balanced factorisation, got {self.widths}"
+            )
+        U, s, Vt = U[:, :narrowest], s[:narrowest], Vt[:narrowest]  # what is cut off is 0 to rounding
         frames = [Vt.T, *(np.eye(h, len(s)) for h in self.widths[1:-1]), U]
         layers = [(up * s ** (1 / self.depth)) @ low.T for low, up in pairwise(frames)]
         return np.concatenate([W.ravel() for W in layers])
+
+    def _beta(self, beta: Float[np.ndarray, "d C"]) -> Float[np.ndarray, "d C"]:
+        beta = real_array("beta", beta).astype(np.float64)
+        if beta.size != np.prod(self.shape):
+            raise ValueError(f"beta must have shape {self.shape}, got {beta.shape}")
+        return beta.reshape(self.shape)
 
     def imbalance(self, theta: Float[np.ndarray, " P"]) -> Float[np.ndarray, " K"]:
         """`W_l W_l^T - W_{l+1}^T W_{l+1}` of all neighbours, flattened: conserved by both gradient flows."""

@@ -83,7 +83,7 @@ def test_bad_parametrisations():
         lambda: DeepLinear((3, 1)).layers(np.ones(4)),
         lambda: DiagonalLinear(2, 3).factors(np.ones(4)),
         lambda: DiagonalLinear(2, 2, tied=True).balanced(np.array([-1.0, 1.0])),
-        lambda: DeepLinear((4, 1, 3)).balanced(np.ones((4, 3))),
+        lambda: DeepLinear((4, 1, 3)).balanced(np.arange(12.0).reshape(4, 3)),
     ):
         with pytest.raises(ValueError):
             build()
