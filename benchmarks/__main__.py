@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 
 from benchmarks import accelerator, compile_cache, dynamics, growth, many_samples, steps
+from ntkng.files import write_atomically
 from ntkng.provenance import provenance
-from ntkng.report import write_atomically
 
 PARTS: dict[str, Callable[[bool], list[dict[str, Any]]]] = {
     "steps": steps.run,

@@ -11,7 +11,7 @@ import typer
 from benchmarks import plots, tables
 from benchmarks.results import Results
 from figures.style import style
-from ntkng.report import write_atomically
+from ntkng.files import write_atomically
 
 HERE = Path(__file__).parent
 PLOTS: dict[str, tuple[str, Callable[[Results], Any]]] = {

@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
+import matplotlib.style
 import seaborn as sns
+from matplotlib.backends import backend_agg
 
 PALETTE = sns.color_palette("colorblind")
 COLOURS: dict[str, tuple[float, float, float]] = {
@@ -37,8 +39,13 @@ LABELS = {
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib settings of all figures, for the time of a `with` block."""
+    """How all figures are drawn, for the time of a `with` block, whatever the user's own settings are.
+
+    Matplotlib's defaults and these settings on top of them, with the fonts that come with it; pyplot draws without a window.
+    Settings and backend are the user's again afterwards, and figures that were opened inside are closed.
+    """
     settings = {
+        "font.sans-serif": ["DejaVu Sans"],
         "figure.dpi": 150,
         "savefig.dpi": 150,
         "figure.constrained_layout.use": True,
@@ -55,8 +62,21 @@ def style() -> Iterator[None]:
         "svg.hashsalt": "ntkng",
         "pdf.fonttype": 42,
     }
-    with sns.axes_style("ticks"), plt.rc_context(settings):
+    with _without_window(), matplotlib.style.context(["default", sns.axes_style("ticks"), settings]):
         yield
+
+
+@contextlib.contextmanager
+def _without_window() -> Iterator[None]:
+    """`plt.switch_backend` would load the user's backend, close figures in some versions, and change the defaults."""
+    own, opened = plt._backend_mod, set(plt.get_fignums())
+    plt._backend_mod = backend_agg._BackendAgg
+    try:
+        yield
+    finally:
+        for number in set(plt.get_fignums()) - opened:
+            plt.close(number)
+        plt._backend_mod = own
 
 
 def panels(count: int, *, columns: int = 3, width: float = 3.4, height: float = 2.7):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+from ntkng.files import write_atomically
 
 Verdict = Literal["pass", "fail", "ill-posed", "finding"]
 VERDICTS: tuple[Verdict, ...] = ("pass", "fail", "ill-posed", "finding")
@@ -186,19 +186,6 @@ def merge(title: str, reports: Iterable[Report], provenance: Mapping[str, Any] |
     reports = tuple(reports)
     claims = tuple(claim for report in reports for claim in report.claims)
     return Report(title, claims, provenance if provenance is not None else (reports[0].provenance if reports else {}))
-
-
-def write_atomically(path: str | Path, text: str) -> None:
-    """Write `text` to `path` so that a reader, or a crash, never sees half of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # not mkstemp: others may read the result
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _plain(value: Any) -> Any:

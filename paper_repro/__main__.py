@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-app = typer.Typer(add_completion=True, pretty_exceptions_enable=False)
+# plain help and errors: boxes are broken at the terminal's width, and need more than ASCII
+app = typer.Typer(add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()
@@ -30,9 +32,12 @@ def main(
     """Regenerate the figures of the papers and check every claim; exit status 1 when a claim fails."""
     import jax
 
-    from paper_repro._run import FORMATS, Run, Settings, copy_renderings, run
+    from paper_repro._run import FORMATS, Run, Settings, copy_renderings, prepare, run
     from paper_repro.registry import papers
 
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # an ASCII terminal shows what it can  # type: ignore[attr-defined]
     platforms = {"auto": None, "cpu": "cpu", "gpu": "cuda"}
     if device not in platforms:
         raise typer.BadParameter(f"got {device!r}, expected cpu, gpu or auto", param_hint="--device")
@@ -50,22 +55,27 @@ def main(
     chosen = [
         (p, f) for k, p in known.items() if not paper or k in paper for f in p.figures if not figure or f.key in figure
     ]
-    if not chosen:
-        raise typer.BadParameter(f"no figure is called {figure}; see --list", param_hint="--figure")
-    console = Console()
+    unknown = sorted(set(figure or []) - {f.key for _, f in chosen})
+    if unknown:
+        raise typer.BadParameter(f"no figure is called {', '.join(unknown)}; see --list", param_hint="--figure")
     if list_:
         for p, f in chosen:
-            console.print(f"{p.key} / {f.key}: {f.title}", highlight=False)
+            typer.echo(f"{p.key} / {f.key}: {f.title}")
         return
     size = "quick" if quick else "full" if full else "default"
     folder = out / "cache" / size if cache else None
     settings = Settings(quick=quick, full=full, seed=seed, cache=folder)
+    plan = Run(settings, out, chosen_formats, platforms[device])
+    try:
+        prepare(chosen, plan, gallery)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     if jobs < 1:  # one process a core, but a single one on an accelerator, which processes cannot share well
         jobs = min(os.cpu_count() or 1, 4) if jax.default_backend() == "cpu" else 1
-    report = run(chosen, Run(settings, out, chosen_formats, platforms[device]), console, jobs)
+    report = run(chosen, plan, Console(), jobs)
     if gallery is not None:
         copy_renderings(chosen, out, gallery)
-    console.print(f"{len(report.claims)} claims, {len(report.failures)} not passed; see {out / 'report.md'}")
+    typer.echo(f"{len(report.claims)} claims, {len(report.failures)} not passed; see {out / 'report.md'}")
     raise typer.Exit(0 if report else 1)
 
 

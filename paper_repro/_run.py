@@ -8,16 +8,18 @@ import os
 import queue
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
+from ntkng.files import writable_folder, write_atomically
 from ntkng.provenance import provenance
-from ntkng.report import Claim, Report, merge, write_atomically
+from ntkng.report import Claim, Report, measured
 from paper_repro._progress import Bars, Reported
 from paper_repro.paper import FigureSpec, Paper, Settings, Study
 
@@ -67,11 +69,6 @@ def save_arrays(path: Path, study: Study) -> None:
 
 def draw(spec: FigureSpec, study: Study, folder: Path, formats: tuple[str, ...]) -> None:
     """Render the figure in each format, without the metadata that changes from run to run."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     from figures.style import style
 
     with style():
@@ -81,7 +78,24 @@ def draw(spec: FigureSpec, study: Study, folder: Path, formats: tuple[str, ...])
             temporary = folder / f".{spec.key}.tmp.{kind}"
             figure.savefig(temporary, format=kind, metadata=metadata)
             temporary.replace(folder / f"{spec.key}.{kind}")
-        plt.close(figure)
+
+
+def prepare(chosen: Chosen, plan: Run, gallery: Path | None = None) -> None:
+    """Make every folder that will be written.
+
+    Raises:
+        ValueError: one cannot be written, or a folder lies where a file goes.
+    """
+    folders = [plan.out, *dict.fromkeys(plan.out / paper.key for paper, _ in chosen)]
+    folders += [folder for folder in (plan.settings.cache, gallery) if folder is not None]
+    for folder in folders:
+        writable_folder(folder)
+    files = [plan.out / "report.json", plan.out / "report.md"]
+    kinds = ("csv", "npz", *plan.formats)
+    files += [plan.out / paper.key / f"{spec.key}.{kind}" for paper, spec in chosen for kind in kinds]
+    for file in files:
+        if file.is_dir():
+            raise ValueError(f"cannot write the file {file}: it is a folder; choose another one")
 
 
 def run(chosen: Chosen, plan: Run, console: Console, jobs: int = 1) -> Report:
@@ -93,18 +107,28 @@ def run(chosen: Chosen, plan: Run, console: Console, jobs: int = 1) -> Report:
     settings = plan.settings
     arguments = {"quick": settings.quick, "full": settings.full, "figures": [f"{p.key}/{f.key}" for p, f in chosen]}
     facts = provenance(arguments, seed=settings.seed, jobs=jobs)
+    known = Report("", (), facts).to_dict()["provenance"]
     done: dict[str, tuple[Report, float]] = {}
     merged = Report("ntkng paper reproduction", (), facts)
     with bars.bars:
         for name, report, seconds in _finished(chosen, plan, bars, min(jobs, len(chosen))):
             done[name] = report, seconds
             show(name, report, seconds, console)
-            order = [done[key] for p, f in chosen if (key := f"{p.key}/{f.key}") in done]
-            timing = {name: seconds for name, (_, seconds) in done.items()}
-            merged = merge(merged.title, [report for report, _ in order], {**facts, "seconds": timing})
+            order = {key: done[key] for p, f in chosen if (key := f"{p.key}/{f.key}") in done}
+            own = {key: {**_other(report, known), "seconds": seconds} for key, (report, seconds) in order.items()}
+            merged = Report(
+                merged.title,
+                tuple(claim for report, _ in order.values() for claim in report.claims),
+                {**facts, "figures": own},
+            )
             merged.to_json(plan.out / "report.json")  # after every figure: nothing is lost when the run is stopped
             write_atomically(plan.out / "report.md", merged.to_markdown())
     return merged
+
+
+def _other(report: Report, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a figure that are not those of the whole run, such as its sizes."""
+    return {key: value for key, value in report.to_dict()["provenance"].items() if value != known.get(key)}
 
 
 def _finished(chosen: Chosen, plan: Run, bars: Bars, jobs: int) -> Iterator[tuple[str, Report, float]]:
@@ -177,10 +201,10 @@ def copy_renderings(chosen: Chosen, out: Path, gallery: Path) -> None:
 
 
 def show(name: str, report: Report, seconds: float, console: Console) -> None:
-    """Print one line, and the failures in full."""
+    """Print one line, and the failures in full; never broken at the terminal's width, so that it can be searched."""
     good = sum(bool(claim) for claim in report.claims)
-    colour = "green" if report else "red"
-    console.print(f"{name}: [{colour}]{good}/{len(report.claims)} claims hold[/{colour}] ({seconds:.0f} s)")
+    line = Text(f"{name}: ").append(f"{good}/{len(report.claims)} claims hold", style="green" if report else "red")
+    console.print(line.append(f" ({seconds:.0f} s)"), soft_wrap=True)
     for claim in report.failures:
-        text = f"  {claim.verdict}: {claim.name}: {claim.value:.5g}, bound {claim.bound} {claim.note}"
-        console.print(text, style="red", markup=False)
+        text = f"  {claim.verdict}: {claim.name}: {measured(claim)}, bound {claim.bound} {claim.note}"
+        console.print(Text(text, style="red"), soft_wrap=True)

@@ -16,8 +16,8 @@ from benchmarks.peers.contestants import PEERS, SIZES, Peer
 from benchmarks.peers.environment import python_of, variables
 from benchmarks.peers.process import Worker
 from benchmarks.peers.race import race
+from ntkng.files import write_atomically
 from ntkng.provenance import provenance
-from ntkng.report import write_atomically
 
 MEMORY_GIB = "10"
 Row = dict[str, Any]
