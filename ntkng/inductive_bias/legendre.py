@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import log_expit
+from scipy.special import expit, log_expit
 
-from ntkng.inductive_bias.logistic import LogisticProblem
+from ntkng.inductive_bias.logistic import LogisticProblem, log_losses
 from ntkng.inductive_bias.rows import equilibrated, sorted_qr
 from ntkng.ode import validate_times
 
@@ -23,6 +23,7 @@ __all__ = ["gradient_law", "legendre_flow"]
 
 LARGEST_STEP = 0.5  # of the continuation in t
 ITERATIONS = 40  # besides those that bring margins near, at most 1 at a time
+GUESS = 1e-3  # relative change of a margin that is good enough between the times that were asked for
 FLAT = 350.0  # natural logarithm
 
 
@@ -59,7 +60,8 @@ def legendre_flow(
     for k, time in enumerate(ordered):
         steps = int(np.ceil((time - now) / LARGEST_STEP))
         for target in np.linspace(now, time, steps + 1)[1:]:
-            v = newton.solve(newton.bounded(v, newton.velocity(v) * (target - now))[0], target)
+            guess = newton.move(v, newton.velocity(v) * (target - now), target)[0]
+            v = newton.solve(guess, target, 1e-14 if target == time else GUESS)
             now = target
         path[k] = columns * v if time else w0
     return path[place]
@@ -86,10 +88,17 @@ class _Newton:
     def margins(self, v: np.ndarray) -> np.ndarray:
         return self.Z @ v / self.rows
 
-    def bounded(self, v: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, float]:
-        """`v + step`, shortened to change no margin by more than 1, and the largest relative change of a margin.
+    def potential(self, v: np.ndarray, t: float) -> float:
+        """`N e^t (L(w) - e^{-t} g(0).w)`, of which the flow's weights are the minimum."""
+        m = self.margins(v)
+        with np.errstate(over="ignore"):
+            return float(np.exp(t + log_losses(m)).sum() + expit(-self.initial) @ m)
 
-        Residuals change at most by the factor `e` then, so that every step of Newton's method lowers the potential.
+    def move(self, v: np.ndarray, step: np.ndarray, t: float) -> tuple[np.ndarray, float]:
+        """`v + step`, and the largest relative change of a margin.
+
+        A step that changes a margin by more than 1 and does not lower the potential is shortened to change none by more.
+        Residuals then change at most by the factor `e`, and every such step of Newton's method lowers the potential.
         """
         with np.errstate(invalid="ignore"):
             change = np.abs(self.margins(step))
@@ -98,22 +107,25 @@ class _Newton:
                 f"margins of up to {np.abs(self.margins(v)).max():.3g} make residuals that float64 does not hold; start "
                 "closer to 0"
             )
-        return v + step / max(1.0, change.max()), float((change / (1 + np.abs(self.margins(v)))).max())
+        relative, longest = float((change / (1 + np.abs(self.margins(v)))).max()), change.max()
+        if longest > 1 and not self.potential(v + step, t) < self.potential(v, t):
+            step = step / longest
+        return v + step, relative
 
     def velocity(self, v: np.ndarray) -> np.ndarray:
         """`dw/dt = F^+ (-g)`."""
         m = self.margins(v)
         return self._least_squares(m, lambda shift: np.exp(log_expit(-m) + shift))
 
-    def solve(self, v: np.ndarray, t: float) -> np.ndarray:
-        """The weights at the time `t`, from a guess."""
+    def solve(self, v: np.ndarray, t: float, tolerance: float) -> np.ndarray:
+        """The weights at the time `t`, from a guess, up to a last relative change of a margin."""
         change = np.inf
         for _ in range(ITERATIONS + 4 * int(np.abs(self.margins(v)).max() + t)):
-            m = self.margins(v)
-            v, change = self.bounded(v, self._least_squares(m, functools.partial(self._excess, m, t)))
-            if change < 1e-14:
+            m, before = self.margins(v), change
+            v, change = self.move(v, self._least_squares(m, functools.partial(self._excess, m, t)), t)
+            if change < tolerance or before / 2 <= change < 1e-9:  # here only rounding keeps the last digits moving
                 break
-        if not change <= 1e-9:  # in between, rounding of an ill-conditioned Hessian keeps the last digits moving
+        if not change <= max(1e-9, tolerance):
             raise RuntimeError(
                 f"Newton's method did not converge at t = {t:.4g} (last change of a margin {change:.3g})"
             )
@@ -140,7 +152,9 @@ class _Newton:
             return np.full(R.shape[1], np.inf)
         with np.errstate(over="ignore", invalid="ignore"):
             right = Q.T @ excess(-root - top)[near][order]
-            rest = (excess(-np.log(self.rows) - 2 * top)[~near] @ self.Z[~near])[pivots]
+            if not near.all():
+                rest = excess(-np.log(self.rows) - 2 * top)[~near] @ self.Z[~near]
+                right = right + np.linalg.solve(R.T, rest[pivots])
             step = np.empty(len(pivots))
-            step[pivots] = np.linalg.solve(R, right + np.linalg.solve(R.T, rest))
+            step[pivots] = np.linalg.solve(R, right)
         return step

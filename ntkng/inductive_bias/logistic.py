@@ -14,7 +14,7 @@ from ntkng.inductive_bias.least_distance import is_separable
 from ntkng.inductive_bias.rows import equilibrated
 from ntkng.validation import real_array
 
-__all__ = ["LogisticProblem"]
+__all__ = ["LogisticProblem", "log_losses"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,3 +91,9 @@ class LogisticProblem:
         if w.shape[-1:] != self.X.shape[1:]:
             raise ValueError(f"weights must have {self.X.shape[1]} components, got shape {w.shape}")
         return w
+
+
+def log_losses(margins: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """`log log(1 + e^{-m})`; for large `m` this is `-m - e^{-m}/2`."""
+    small = np.minimum(margins, 30.0)
+    return np.where(margins > 30, -margins, np.log(np.logaddexp(0, -small)))

@@ -15,7 +15,7 @@ import scipy.integrate
 from jaxtyping import Float
 from scipy.special import log_expit, logsumexp
 
-from ntkng.inductive_bias.logistic import LogisticProblem
+from ntkng.inductive_bias.logistic import LogisticProblem, log_losses
 from ntkng.inductive_bias.parametrisation import LinearParametrisation
 from ntkng.validation import positive, real_array
 
@@ -102,19 +102,13 @@ def normalised_gradient_flow(
 def _described(problem: LogisticProblem, model: LinearParametrisation, path: np.ndarray) -> NormalisedPath:
     beta = np.stack([model.end_to_end(theta)[:, 0] for theta in path])
     margins = problem.margins(beta)
-    log_loss = logsumexp(_log_losses(margins), axis=-1) - np.log(len(problem.y))
+    log_loss = logsumexp(log_losses(margins), axis=-1) - np.log(len(problem.y))
     return NormalisedPath(path, beta, np.asarray(log_loss), margins.min(-1))
 
 
 def _softmin(problem: LogisticProblem, model: LinearParametrisation, theta: np.ndarray) -> np.ndarray:
     """`-d log L / d m_n = r_n / sum_k log(1 + e^{-m_k})`, computed from logarithms."""
     margins = problem.margins(model.end_to_end(theta)[:, 0])
-    losses = _log_losses(margins)
+    losses = log_losses(margins)
     top = losses.max()  # scipy's logsumexp does the same, but takes longer than all the rest of the velocity
     return np.exp(log_expit(-margins) - top) / np.exp(losses - top).sum()
-
-
-def _log_losses(margins: np.ndarray) -> np.ndarray:
-    """`log log(1 + e^{-m})`; for large `m` this is `-m - e^{-m}/2`."""
-    small = np.minimum(margins, 30.0)
-    return np.where(margins > 30, -margins, np.log(np.logaddexp(0, -small)))
