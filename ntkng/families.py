@@ -142,8 +142,10 @@ class Softmax(Family):
 
     def variance(self, f):
         """`diag(p) - p p^T`."""
-        p = self.mean(f)
-        return _diagonal(p) - p[..., :, None] * p[..., None, :]
+        margin = _against_the_rest(f)
+        p = expit(-margin)
+        products = p[..., :, None] * p[..., None, :]
+        return np.where(np.eye(p.shape[-1], dtype=bool), _diagonal(p * expit(margin)), -products)  # no 1 - p
 
     def solve_variance(self, f, v):
         """`v/p - mean_c(v/p)`: indeed `Lambda (v/p) = v` when `sum_c v = 0`, and this has no all-ones part."""

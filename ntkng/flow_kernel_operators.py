@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cached_property
 
 import numpy as np
 import scipy.linalg
@@ -10,9 +11,13 @@ from jaxtyping import Float
 
 from ntkng.families import Family, Gaussian
 from ntkng.flow_operators import Operator, check_positive
+from ntkng.scaled_rows import smallest_solution
 from ntkng.validation import real_array, symmetric
+from ntkng.whitened_rows import whitened_rows
 
 __all__ = ["Damped", "Projector", "dense_variance", "symmetrised"]
+
+RCOND = 1e-12  # singular values of `Lambda^{1/2} B` below this times the largest count as zero
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +108,7 @@ class Projector(Operator):
         """Whether `P` is symmetric."""
         return bool(np.abs(self.P - self.P.T).max() <= 1e-8 * np.abs(self.P).max())
 
-    @property
+    @cached_property
     def basis(self) -> Float[np.ndarray, "NC r"]:
         """Orthonormal basis of the range of `P`."""
         U, s, _ = np.linalg.svd(self.P)
@@ -113,13 +118,20 @@ class Projector(Operator):
         """`M(f)`."""
         if isinstance(family, Gaussian):
             return self.alpha * self.P
-        B = self.basis
-        # least squares rather than a pseudo-inverse: softmax makes B^T Lambda B singular along the all-ones rows
-        return self.alpha * B @ np.linalg.lstsq(B.T @ dense_variance(family, f) @ B, B.T, rcond=1e-13)[0]
+        A = whitened_rows(family, f, self._rows(f), np.zeros_like(f))[0]
+        root = self.basis @ smallest_solution(A, np.eye(len(A)), RCOND)
+        return self.alpha * root @ root.T
 
     def velocity(self, family, f, y):
         """`-M(f) (mu - y)`."""
-        return -(self.matrix(family, f) @ family.residual(f, y).ravel()).reshape(f.shape)
+        residual = family.residual(f, y)
+        if isinstance(family, Gaussian):
+            return -self.alpha * (self.P @ residual.ravel()).reshape(f.shape)
+        A, b = whitened_rows(family, f, self._rows(f), residual)
+        return -self.alpha * (self.basis @ smallest_solution(A, b, RCOND)).reshape(f.shape)
+
+    def _rows(self, f: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C r"]:
+        return self.basis.reshape(*f.shape, -1)
 
     def has_closed_form(self, family, y):
         """Gaussian only."""

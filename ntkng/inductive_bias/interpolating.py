@@ -14,7 +14,7 @@ from ntkng.families import Bernoulli, Family
 from ntkng.flow_operators import Isotropic
 from ntkng.function_space_flow import FunctionSpaceFlow
 from ntkng.inductive_bias.logistic import LogisticProblem
-from ntkng.inductive_bias.rows import RowSpace, equilibrated
+from ntkng.scaled_rows import RowSpace, equilibrated
 from ntkng.validation import real_array
 
 __all__ = ["interpolating_direction", "interpolating_flow", "interpolating_weights"]

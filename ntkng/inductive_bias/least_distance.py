@@ -16,7 +16,7 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Float, Int
 
-from ntkng.inductive_bias.rows import EPSILON, ExactRowSpace, RowSpace, equilibrated, row_scales
+from ntkng.scaled_rows import EPSILON, ExactRowSpace, RowSpace, equilibrated, row_scales
 
 __all__ = ["NARROWEST", "NotSeparableError", "is_separable", "least_distance"]
 

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from scipy.special import expit, log_expit
 
 from ntkng.inductive_bias.logistic import LogisticProblem, log_losses
-from ntkng.inductive_bias.rows import equilibrated, sorted_qr
 from ntkng.ode import validate_times
+from ntkng.scaled_rows import equilibrated, sorted_qr
 
 __all__ = ["gradient_law", "legendre_flow"]
 

@@ -20,9 +20,9 @@ from scipy.special import log_expit
 
 from ntkng.inductive_bias.least_distance import NARROWEST, least_distance
 from ntkng.inductive_bias.logistic import LogisticProblem
-from ntkng.inductive_bias.rows import EPSILON, RowSpace, equilibrated
 from ntkng.inductive_bias.vertex import best_vertex
 from ntkng.ode import validate_times
+from ntkng.scaled_rows import EPSILON, RowSpace, equilibrated
 from ntkng.validation import real_array
 
 __all__ = ["Asymptote", "TiedProgrammeError", "asymptote", "limit_direction", "weighted_margin_programme"]

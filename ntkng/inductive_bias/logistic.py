@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from ntkng.families import Bernoulli
 from ntkng.inductive_bias.least_distance import is_separable
-from ntkng.inductive_bias.rows import equilibrated
+from ntkng.scaled_rows import equilibrated
 from ntkng.validation import real_array
 
 __all__ = ["LogisticProblem", "log_losses"]

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from ntkng.direction import angle, unit
 from ntkng.inductive_bias.least_distance import NARROWEST, least_distance
 from ntkng.inductive_bias.logistic import LogisticProblem
-from ntkng.inductive_bias.rows import EPSILON, row_scales
 from ntkng.inductive_bias.vertex import best_vertex
+from ntkng.scaled_rows import EPSILON, row_scales
 from ntkng.validation import real_array
 
 __all__ = ["l1_max_margin", "l2_max_margin", "stationarity_angle"]

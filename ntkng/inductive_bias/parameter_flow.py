@@ -5,7 +5,7 @@ pseudo-inverse takes the smallest step among those that give the same function c
 matrix matters*: the training inputs, or more of them (`extra`), which enter with zero residual and so are held fixed as
 far as the Jacobian allows. With `A` the stacked rows `Lambda^{1/2} J` and `b` the stacked `Lambda^{-1/2} (mu - y)` (zero
 on the extra inputs), the velocity is the least-squares solution `-A^+ b`: no `F` is formed, so its condition number is
-not squared. Softmax uses a basis of the logits orthogonal to the all-ones vector, in which `Lambda` is invertible.
+not squared.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 
-from ntkng.families import Family, Softmax
+from ntkng.families import Family
 from ntkng.inductive_bias.parametrisation import Model
 from ntkng.ode import integrate
+from ntkng.scaled_rows import smallest_solution
 from ntkng.validation import real_array
+from ntkng.whitened_rows import whitened_rows
 
 __all__ = ["GradientFlow", "NaturalGradientFlow"]
 
@@ -102,36 +103,4 @@ class NaturalGradientFlow(GradientFlow):
         if sum(sizes) != A.shape[1]:
             raise ValueError(f"the blocks must add up to {A.shape[1]} parameters, got {sizes}")
         parts = np.split(A, np.cumsum(sizes)[:-1], axis=1)
-        return -np.concatenate([self._smallest(part, b) for part in parts])
-
-    def _smallest(self, A: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """`A^+ b`. Independent rows may be scaled, so that a confident sample, whose row is tiny, is not cut off."""
-        norms = np.linalg.norm(A, axis=1)
-        if len(A) <= A.shape[1] and norms.all():
-            x, _, rank, _ = np.linalg.lstsq(A / norms[:, None], b / norms, rcond=self.rcond)
-            if rank == len(A):
-                return x
-        return np.linalg.lstsq(A, b, rcond=self.rcond)[0]
-
-
-def whitened_rows(
-    family: Family,
-    f: Float[np.ndarray, "N C"],
-    J: Float[np.ndarray, "N C P"],
-    residual: Float[np.ndarray, "N C"],
-) -> tuple[Float[np.ndarray, "NK P"], Float[np.ndarray, " NK"]]:
-    """`A = Lambda^{1/2} J` and `b = Lambda^{-1/2} residual`, so that `F = A^T A / N` and `J^T residual = A^T b`.
-
-    The root is a Cholesky factor; for softmax `K = C - 1` coordinates orthogonal to the all-ones vector are used.
-    """
-    variance = family.variance(f)
-    if isinstance(family, Softmax):
-        Q = scipy.linalg.helmert(f.shape[1]).T  # orthonormal columns, all orthogonal to the ones
-        variance, J, residual = Q.T @ variance @ Q, np.einsum("ck,ncp->nkp", Q, J), residual @ Q
-    try:
-        lower = np.linalg.cholesky(variance)
-    except np.linalg.LinAlgError:
-        worst = np.abs(f).max()
-        raise RuntimeError(f"the variance of a saturated output is zero (largest |logit| {worst:.4g})") from None
-    rows = np.einsum("nck,ncp->nkp", lower, J)
-    return rows.reshape(-1, J.shape[-1]), np.linalg.solve(lower, residual[..., None]).ravel()
+        return -np.concatenate([smallest_solution(part, b, self.rcond) for part in parts])

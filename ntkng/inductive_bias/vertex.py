@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from ntkng.inductive_bias.rows import EPSILON, RowSpace, equilibrated
+from ntkng.scaled_rows import EPSILON, RowSpace, equilibrated
 
 __all__ = ["UnboundedError", "best_vertex"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-__all__ = ["EPSILON", "ExactRowSpace", "RowSpace", "equilibrated", "row_scales", "sorted_qr"]
+__all__ = ["EPSILON", "ExactRowSpace", "RowSpace", "equilibrated", "row_scales", "smallest_solution", "sorted_qr"]
 
 EPSILON = float(np.finfo(np.float64).eps)
 PASSES = 12  # halve the distance to equal rows and columns each
@@ -73,6 +73,25 @@ class RowSpace:
         """Whether the rows are far from dependent."""
         diagonal = np.abs(np.diag(self.R))
         return bool(diagonal.min(initial=np.inf) > 1e-8 * diagonal.max(initial=0))
+
+
+def smallest_solution(
+    A: Float[np.ndarray, "n k"], b: Float[np.ndarray, "n *C"], rcond: float
+) -> Float[np.ndarray, "k *C"]:
+    """`A^+ b`, singular values below `rcond` times the largest counted as 0, but no row for being small.
+
+    Independent rows may be scaled; and where the columns are independent in rows of one size, all rows count.
+    """
+    norms = np.linalg.norm(A, axis=1)
+    if len(A) <= A.shape[1] and norms.all():
+        x, _, rank, _ = np.linalg.lstsq(A / norms[:, None], (b.T / norms).T, rcond=rcond)
+        if rank == len(A):
+            return x
+    x, _, rank, _ = np.linalg.lstsq(A, b, rcond=rcond)
+    if rank < A.shape[1] <= len(A) and np.linalg.matrix_rank(equilibrated(A)[0], rtol=rcond) == A.shape[1]:
+        order, Q, R, pivots = sorted_qr(A)
+        x[pivots] = scipy.linalg.solve_triangular(R, Q.T @ b[order])
+    return x
 
 
 class ExactRowSpace(RowSpace):
