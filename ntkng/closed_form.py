@@ -20,9 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkng.arguments import check_run, refuse_traced
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.preconditioned import PreconditionedKernel, fastest_step, stability
-from ntkng.kernels import Kernels, analytic
+from ntkng.fitting_kernels import fitting_kernels
+from ntkng.kernels import Kernels
 from ntkng.precision import in_float64
 from ntkng.problem import Problem
 from ntkng.trajectory import Trajectory
@@ -47,7 +49,7 @@ def closed_form(
     Args:
         problem: inputs, targets and network; squared loss.
         fisher: the approximation.
-        kernels: of `problem`'s inputs; `None` computes the infinite-width ones. Kernels of a finite network give that
+        kernels: of `problem`'s inputs and network; `None` computes the infinite-width ones. Kernels of a finite network give that
             network's linearisation.
         step_size: `eta`; `None` takes `fisher.optimal_step(kernels)`. Not used by the flow.
         steps: number of steps (all of 0 .. steps are returned), or an array of step numbers, or of times for the flow.
@@ -60,18 +62,16 @@ def closed_form(
         same, and its verdict tells.
 
     Raises:
-        ValueError: a loss other than `"mse"`, kernels of other inputs, singular kernels without damping, negative step
+        TypeError: an argument of another type, or a call inside a transformation of JAX (`propagate` can be transformed).
+        ValueError: a loss other than `"mse"`, kernels of other inputs or of another network, singular kernels without damping, negative step
             numbers, a step size that is not positive, shapes of `initial` that do not fit.
     """
+    check_run("closed_form", problem, fisher, kernels, step_size=step_size, steps=steps, initial=initial)
     if problem.loss != "mse":
         raise ValueError(
             f"closed_form is for the squared loss, got {problem.loss!r}; use cross_entropy_flow, or iterate"
         )
-    if kernels is None:
-        kernels = analytic(
-            problem.network, problem.x, problem.x_test, factors=fisher.needs_factors, units=fisher.unit_sampling()
-        )
-    check_kernels(problem, kernels)
+    kernels = fitting_kernels(problem, fisher, kernels)
     alpha = fisher.predicted_alpha(kernels) if step_size is None and not flow else None
     return dynamics(
         problem, fisher.kernel(kernels), step_size=step_size, steps=steps, flow=flow, initial=initial, alpha=alpha,
@@ -106,6 +106,7 @@ def dynamics(
     Raises:
         ValueError: a kernel of other sizes than the problem, and as for `closed_form`.
     """
+    refuse_traced("dynamics", kernel=preconditioned, step_size=step_size, steps=steps, initial=initial)
     if (preconditioned.samples, preconditioned.outputs) != (problem.samples, problem.outputs):
         raise ValueError(
             f"K is for N = {preconditioned.samples}, C = {preconditioned.outputs}, the problem has N = {problem.samples}, "
@@ -186,24 +187,13 @@ def decay_and_quotient(
     return decay, jnp.where(values == 0, scale * times, quotient)
 
 
-def check_kernels(problem: Problem, kernels: Kernels) -> None:
-    """Refuse kernels whose sizes are not those of the problem."""
-    if (kernels.samples, kernels.outputs) != (problem.samples, problem.outputs):
-        raise ValueError(
-            f"kernels are for N = {kernels.samples}, C = {kernels.outputs}, the problem has N = {problem.samples}, "
-            f"C = {problem.outputs}; compute them from problem.x"
-        )
-    cross = kernels.layers[0].theta.cross
-    if problem.x_test is not None and cross is not None and len(cross) != len(problem.x_test) * kernels.block:
-        raise ValueError(
-            f"kernels are for {len(cross) // kernels.block} test inputs, the problem has {len(problem.x_test)}; "
-            "compute them from problem.x_test"
-        )
-
-
 def step_times(steps: Any, flow: bool) -> Array:
     """`[0, 1, .., steps]` from a number of steps; given step numbers, or times of the flow, are checked."""
-    if isinstance(steps, (int, np.integer)) and not isinstance(steps, bool):
+    if isinstance(steps, (bool, np.bool_)):
+        raise TypeError(
+            f"steps must be a number of steps, or an array of step numbers or times, got {steps}; use 1, say"
+        )
+    if isinstance(steps, (int, np.integer)):
         steps = np.arange(steps + 1) if steps >= 0 else [steps]
     times = np.atleast_1d(real_array("steps", steps, (0, 1))).astype(float)
     if times.min() < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from ntkng.arguments import require_type
 from ntkng.report import Claim, Report
 from ntkng.statistics import Estimate, mean
 from ntkng.trajectory import Trajectory
@@ -16,8 +17,11 @@ def relative_distance(simulated: Trajectory, predicted: Trajectory, on: str = "t
     For cross-entropy, probabilities take the place of the functions, and `r_0 = p_0 - y`.
 
     Raises:
+        TypeError: something else than trajectories.
         ValueError: different times, shapes, losses or targets, or no test functions.
     """
+    for name, value in (("simulated", simulated), ("predicted", predicted)):
+        require_type(name, value, Trajectory, "make one with ntkng.simulate or ntkng.closed_form")
     if on not in ("train", "test"):
         raise ValueError(f"on must be 'train' or 'test', got {on!r}")
     if not np.array_equal(np.asarray(simulated.times), np.asarray(predicted.times)):
@@ -57,6 +61,8 @@ def compare(
         A `Report`. Where the closed form's step size is ill-posed (see `Stability`), so is the verdict; a simulation
         that diverged fails.
     """
+    for name, value in (("simulated", simulated), ("predicted", predicted)):
+        require_type(name, value, Trajectory, "make one with ntkng.simulate or ntkng.closed_form")
     name = simulated.fisher or "trajectory"
     claims = [_claim(f"{name}/train", simulated, predicted, "train", bound, source)]
     if simulated.test is not None and predicted.test is not None:

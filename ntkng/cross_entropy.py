@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkng.arguments import check_run
 from ntkng.fisher.base import Fisher
 from ntkng.iterate import as_trajectory, initial_functions, kernels_of, velocity
 from ntkng.kernels import Kernels
@@ -61,9 +62,11 @@ def cross_entropy_flow(
         rtol: relative tolerance of the integration.
 
     Raises:
+        TypeError: an argument of another type, or a call inside a transformation of JAX.
         ValueError: another loss, negative times, kernels that do not fit, or, undamped, singular ones.
         RuntimeError: the integration stopped, for instance at a singularity of the empirical Fisher's flow.
     """
+    check_run("cross_entropy_flow", problem, fisher, kernels, times=times, initial=initial)
     if problem.loss == "mse":
         raise ValueError("cross_entropy_flow is for 'softmax' and 'logistic', got 'mse'; use closed_form(flow=True)")
     times = validate_times(times)

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkng.arguments import require_type
 from ntkng.fisher import KFAC, Fisher, GradientDescent, LayerPattern
 from ntkng.kernels import Kernels, LayerKernels
 from ntkng.kernels.kernels import sum_
@@ -44,8 +45,18 @@ def displacement(fisher: Fisher, kernels: Kernels, trajectory: Trajectory) -> Fl
         trajectory: from `closed_form`, with every step from 0 on; squared loss.
 
     Raises:
-        ValueError: a flow, steps left out, another loss, an approximation or layers for which there is no closed form.
+        TypeError: an argument of another type.
+        ValueError: kernels of other sizes than the trajectory,
+            a flow, steps left out, another loss, an approximation or layers for which there is no closed form.
     """
+    require_type("fisher", fisher, Fisher, "give an approximation such as ntkng.Exact() first")
+    require_type("kernels", kernels, Kernels, "compute them with ntkng.analytic or ntkng.empirical")
+    require_type("trajectory", trajectory, Trajectory, "make one with ntkng.closed_form")
+    if (kernels.samples, kernels.outputs) != np.shape(trajectory.targets):
+        raise ValueError(
+            f"kernels are for N = {kernels.samples}, C = {kernels.outputs}, the trajectory has targets "
+            f"{list(np.shape(trajectory.targets))}; give the kernels that it was made with"
+        )
     times = np.asarray(trajectory.times)
     if trajectory.step_size is None or not np.array_equal(times, np.arange(len(times))):
         raise ValueError("displacement needs every step 0, 1, .. of a discrete trajectory; ask closed_form for steps=T")

@@ -20,12 +20,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkng.closed_form import check_kernels, decay_and_quotient, step_times
+from ntkng.arguments import check_run
+from ntkng.closed_form import decay_and_quotient, step_times
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.preconditioned import Stability, stability
-from ntkng.kernels import Kernels, analytic
+from ntkng.fitting_kernels import fitting_kernels
+from ntkng.kernels import Kernels
 from ntkng.precision import AnyArray, in_float64
 from ntkng.problem import Problem
+from ntkng.short_repr import short_repr
 from ntkng.validation import positive
 
 Where = Literal["train", "test"]
@@ -59,6 +62,8 @@ class Ensemble:
     stability: Stability | None = dataclasses.field(default=None, metadata={"static": True})
     fisher: str = dataclasses.field(default="", metadata={"static": True})
     step_size: float | None = dataclasses.field(default=None, metadata={"static": True})
+
+    __repr__ = short_repr
 
     def mean(self, on: Where = "test") -> Float[np.ndarray, "T M C"]:
         """`E f_t`; `ValueError` where there are no test inputs."""
@@ -130,9 +135,11 @@ def ensemble(
         An `Ensemble`; the arrays `[T, N, N]` and `[T, M, M]` take the memory, so ask for few times where N is large.
 
     Raises:
+        TypeError: an argument of another type, or a call inside a transformation of JAX.
         ValueError: a loss other than `"mse"`, kernels of a finite network or of other inputs, kernels without the test
             covariance, singular kernels without damping, an approximation that depends on the residual.
     """
+    check_run("ensemble", problem, fisher, kernels, step_size=step_size, steps=steps)
     if problem.loss != "mse":
         raise ValueError(f"ensemble is for the squared loss, got {problem.loss!r}: for others f_t is not Gaussian")
     kernels = _kernels(problem, fisher, kernels)
@@ -166,12 +173,7 @@ def ensemble(
 
 def _kernels(problem: Problem, fisher: Fisher, kernels: Kernels | None) -> Kernels:
     has_test = problem.x_test is not None
-    if kernels is None:
-        return analytic(
-            problem.network, problem.x, problem.x_test,
-            factors=fisher.needs_factors, units=fisher.unit_sampling(), test_covariance=has_test,
-        )  # fmt: skip
-    check_kernels(problem, kernels)
+    kernels = fitting_kernels(problem, fisher, kernels, test_covariance=has_test)
     if kernels.nngp is None:
         raise ValueError("an ensemble needs the NNGP kernel, which only analytic kernels have; got empirical ones")
     if has_test and kernels.nngp_test is None:

@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkng.direction import unit
+from ntkng.short_repr import short_repr
 from ntkng.validation import nonnegative, positive, real_array
 
 STEPS = 200
@@ -50,6 +51,8 @@ class ForsterTransform:
     matrix: Float[np.ndarray, "d M0"]
     imbalance: float
     steps: int
+
+    __repr__ = short_repr
 
     @property
     def dimension(self) -> int:

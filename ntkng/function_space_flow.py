@@ -26,6 +26,7 @@ from ntkng.families import Bernoulli, Family, Gaussian, Poisson, Softmax
 from ntkng.flow_kernel_operators import Damped, Projector
 from ntkng.flow_operators import EmpiricalFisher, IdentityMetric, Isotropic, Operator
 from ntkng.ode import integrate, validate_times
+from ntkng.short_repr import short_repr
 from ntkng.validation import real_array, symmetric
 
 RANK = 1e-8  # singular values of J R above this times the largest count
@@ -61,6 +62,8 @@ class FunctionSpaceFlow:
     targets: Float[np.ndarray, "N C"]
     rtol: float = 1e-12
     atol: float = 1e-13
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, Family) or not isinstance(self.operator, Operator):

@@ -23,15 +23,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ntkng.closed_form import check_kernels
+from ntkng.arguments import check_run
 from ntkng.fisher.base import Fisher
-from ntkng.kernels import Kernels, analytic
+from ntkng.fitting_kernels import fitting_kernels
+from ntkng.kernels import Kernels
 from ntkng.kernels.rows import everywhere, on_batch
+from ntkng.mini_batch import plan_steps
 from ntkng.precision import AnyArray, in_float64
 from ntkng.problem import Problem
-from ntkng.simulate import check_batches
 from ntkng.trajectory import Trajectory
-from ntkng.validation import positive, positive_integer, real_array
+from ntkng.validation import positive, real_array
 from ntkng.whitening import whiten, whiten_kernels
 
 
@@ -54,7 +55,7 @@ def iterate(
         kernels: of `problem`'s inputs; `None` computes the infinite-width ones. Those of a finite network give its
             linearisation.
         step_size: `eta`.
-        steps: number of steps, default 10.
+        steps: number of steps, default 10; 0 gives the start alone.
         batches: indices of the training inputs that each step sees, one row a step; `None` is the full batch.
         initial: `(f_0(x), f_0(x'))`, `[N, C]` and `[M, C]`, or with one leading axis for several networks; `None` starts at
             the zero function.
@@ -63,13 +64,12 @@ def iterate(
         A `Trajectory` of the outputs (logits for cross-entropy).
 
     Raises:
+        TypeError: an argument of another type, or a call inside a transformation of JAX.
         ValueError: kernels or batches that do not fit, singular kernels without damping, a step size that is not positive.
     """
+    check_run("iterate", problem, fisher, kernels, step_size=step_size, batches=batches, initial=initial)
     positive("step_size", step_size)
-    if batches is not None:
-        batches = check_batches(batches, problem.samples, steps)
-        steps = len(batches)
-    steps = 10 if steps is None else positive_integer("steps", steps)
+    steps, batches = plan_steps(steps, batches, problem.samples)
     kernels = kernels_of(problem, fisher, kernels)
     start = initial_functions(problem, kernels, initial)
     _check_first_step(problem, fisher, kernels, start, batches)
@@ -84,11 +84,7 @@ def iterate(
 
 def kernels_of(problem: Problem, fisher: Fisher, kernels: Kernels | None) -> Kernels:
     """The given kernels, checked, or the infinite-width ones, with the training inputs among the rows of the cross Grams."""
-    if kernels is None:
-        kernels = analytic(
-            problem.network, problem.x, problem.x_test, factors=fisher.needs_factors, units=fisher.unit_sampling()
-        )
-    check_kernels(problem, kernels)
+    kernels = fitting_kernels(problem, fisher, kernels)
     if problem.x_test is not None and kernels.layers[0].theta.cross is None:
         raise ValueError("the problem has test inputs, the kernels have none; compute them with x_test")
     return everywhere(kernels)

@@ -14,10 +14,13 @@ converge to the interpolant of all data, at a rate below 1 that depends on the a
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Int
 
-from ntkng.validation import positive_integer, real_array, symmetric
+from ntkng.seeds import integer_seed
+from ntkng.validation import nonnegative_integer, positive_integer, symmetric
 
 
 def shuffled_batches(samples: int, size: int, *, epochs: int = 1, seed: int = 0) -> Int[np.ndarray, "steps n"]:
@@ -30,16 +33,73 @@ def shuffled_batches(samples: int, size: int, *, epochs: int = 1, seed: int = 0)
         seed: of the order.
 
     Raises:
-        ValueError: a size above N.
+        TypeError: sizes or a seed that are no integers.
+        ValueError: a size above N, or a negative seed.
     """
     samples, size, epochs = (
         positive_integer(name, value) for name, value in (("samples", samples), ("size", size), ("epochs", epochs))
     )
     if size > samples:
         raise ValueError(f"size must be at most the number of samples {samples}, got {size}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(integer_seed("seed", seed, smallest=0))
     count = samples // size
     return np.concatenate([rng.permutation(samples)[: count * size].reshape(count, size) for _ in range(epochs)])
+
+
+def plan_steps(steps: Any, batches: Any, samples: int) -> tuple[int, Int[np.ndarray, "steps n"] | None]:
+    """The number of steps, 10 by default, and the checked batches, if any: one a step.
+
+    Raises:
+        TypeError: a number of steps that is not an integer, and as `check_batches`.
+        ValueError: a negative number of steps, and as `check_batches`.
+    """
+    if steps is not None:
+        steps = nonnegative_integer("steps", steps)
+    if batches is None:
+        return 10 if steps is None else steps, None
+    batches = check_batches(batches, samples, steps)
+    return len(batches), batches
+
+
+def check_batches(
+    batches: Any, samples: int, steps: int | None = None, *, distinct: bool = True
+) -> Int[np.ndarray, "steps n"]:
+    """`batches` as an array of indices, one row a step, no index twice in a row if they are to be `distinct`.
+
+    Raises:
+        TypeError: not integers.
+        ValueError: no batches, batches of several sizes or of no size, indices out of range or repeated in one batch, or a
+            number of steps that is not `steps`.
+    """
+    if hasattr(batches, "__next__"):
+        batches = list(batches)
+    try:
+        array = np.asarray(batches)
+    except ValueError:  # NumPy's word for rows of several lengths
+        sizes = sorted({np.size(batch) for batch in batches})
+        raise ValueError(
+            f"batches must all have one size, got the sizes {sizes}; leave out the incomplete last one, as "
+            "ntkng.shuffled_batches does"
+        ) from None
+    if array.ndim != 2 or array.size == 0:
+        fix = "pass [batch] for a single one" if array.ndim < 2 else "one row of indices a step"
+        fix = fix if array.size else "pass steps=0 for the start alone"
+        raise ValueError(f"batches must have shape [steps, n], a list of batches, got shape {list(array.shape)}; {fix}")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"batches must be integers, got dtype {array.dtype}; pass indices of training inputs")
+    if array.min() < 0 or array.max() >= samples:
+        raise ValueError(
+            f"batches must hold indices of the {samples} samples, 0 .. {samples - 1}, got {array.min()} .. {array.max()}"
+        )
+    ordered = np.sort(array, axis=1)
+    if distinct and (ordered[:, 1:] == ordered[:, :-1]).any():
+        row = int((ordered[:, 1:] == ordered[:, :-1]).any(axis=1).argmax())
+        raise ValueError(
+            f"batch {row} of batches holds an index twice, which makes its kernels singular; draw without replacement"
+        )
+    if steps is not None and steps != len(array):
+        raise ValueError(f"got steps = {steps} and {len(array)} batches; drop steps")
+    return array.astype(int)
 
 
 def kaczmarz_rate(theta: Float[np.ndarray, "N N"], batches: Int[np.ndarray, "steps n"]) -> float:
@@ -53,16 +113,12 @@ def kaczmarz_rate(theta: Float[np.ndarray, "N N"], batches: Int[np.ndarray, "ste
         batches: that together hold every sample.
 
     Raises:
-        ValueError: some sample is in no batch (the rate is 1 then), indices that are none, or a kernel that is not
-            symmetric, finite and positive definite.
+        TypeError: batches that are not integers.
+        ValueError: batches that do not fit `theta`, or some sample is in no batch (the rate is 1 then), or a kernel that is
+            not symmetric, finite and positive definite.
     """
     theta = symmetric("theta", theta)
-    batches = real_array("batches", batches, 2)
-    if batches.dtype.kind not in "iu" or batches.min() < 0 or batches.max() >= len(theta):
-        raise ValueError(
-            f"batches must hold indices of the {len(theta)} samples, got {batches.dtype} from {batches.min()} to "
-            f"{batches.max()}"
-        )
+    batches = check_batches(batches, len(theta), distinct=False)
     missing = sorted(set(range(len(theta))) - set(batches.ravel().tolist()))
     if missing:
         raise ValueError(f"no batch holds the samples {missing[:5]}; the error there does not shrink")

@@ -11,6 +11,9 @@ from jaxtyping import Array, Float
 
 from ntkng import stax, tape
 from ntkng.layers.record import LayerRecord
+from ntkng.parameters import fitting_parameters
+from ntkng.precision import supported_dtype
+from ntkng.seeds import as_key
 from ntkng.validation import positive_integer
 
 Parameters = Any  # the pytree that the network's own `init` returns
@@ -45,6 +48,9 @@ class Network:
         self.layer = stax.require_layer(layer, "Network")
         shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
         self.input_shape = tuple(positive_integer("input_shape", size) for size in shape)
+        recipe = self.layer.recipe
+        self._key = None if recipe is None else (recipe.key(), self.input_shape)
+        self._hash = id(self) if self._key is None else hash(self._key)
         structure = tape.StructureTape()
         output_shape: list[tuple[int, ...]] = []
         trees: list[Any] = []
@@ -71,6 +77,11 @@ class Network:
             )
         if not leaves:
             raise ValueError("the network has no parameters; add stax.Dense or another parametrised layer")
+        self._shapes = jax.tree.map(
+            lambda leaf: leaf.parameters if isinstance(leaf, tape.Marker) else leaf,
+            trees[0], is_leaf=lambda leaf: isinstance(leaf, tape.Marker),
+        )  # fmt: skip
+        self._shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._shapes)
         self._order = [marker.index for marker in leaves]  # position in the pytree -> order of execution
         markers = sorted(leaves, key=lambda marker: marker.index)
         self.tags = tuple(marker.tag for marker in markers)
@@ -91,6 +102,19 @@ class Network:
         kinds = ", ".join(tag.kind for tag in self.tags)
         return f"Network({'x'.join(map(str, self.input_shape))} -> {self.outputs}; {kinds})"
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both were built by the same constructor calls; such networks share compiled programs."""
+        return self is other or (isinstance(other, Network) and self._key is not None and self._key == other._key)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __deepcopy__(self, memo: Any) -> Network:
+        return self  # nothing in it changes
+
+    def __reduce__(self) -> Any:
+        return Network, (self.layer, self.input_shape)
+
     @property
     def depth(self) -> int:
         """L, the number of parametrised layers."""
@@ -106,16 +130,28 @@ class Network:
         The numbers are drawn in float64 and then cast, so that one key gives the same network in every dtype.
         Call it inside `jax.enable_x64(True)` (as `simulate` and `kernels.empirical` do) to get float64.
         """
-        _, parameters = self.layer.init_fn(key, (1, *self.input_shape))
+        dtype = supported_dtype("dtype", dtype)
+        _, parameters = self.layer.init_fn(as_key(key), (1, *self.input_shape))
         return jax.tree.map(lambda leaf: leaf.astype(dtype), parameters)
 
     def apply(self, parameters: Parameters, x: Float[Array, "N *input"]) -> Float[Array, "N C"]:
-        """Outputs of the finite network."""
-        return self.layer.apply_fn(parameters, x)
+        """Outputs of the finite network.
+
+        Raises:
+            TypeError: parameters that are nested otherwise than those of `init`.
+            ValueError: parameters of other shapes; the message names the layer.
+        """
+        return self.layer.apply_fn(fitting_parameters(self, parameters, finite=False), x)
+
+    def parameter_shapes(self) -> tuple[Any, Any]:
+        """What `init` returns, with shapes in place of arrays; and its structure with layers' names in place of their parameters."""
+        names = self.layer_names()
+        return self._shapes, self._structure.unflatten([names[index] for index in self._order])
 
     def split(self, parameters: Parameters) -> list[Any]:
-        """Each parametrised layer's own parameters, in order of execution."""
+        """Each parametrised layer's own parameters, in order of execution; errors as for `apply`."""
         parts: list[Any] = [None] * self.depth
+        parameters = fitting_parameters(self, parameters, finite=False)
         for index, part in zip(self._order, self._structure.flatten_up_to(parameters), strict=True):
             parts[index] = part
         return parts

@@ -49,6 +49,21 @@ def _to_numpy(leaf: Any) -> Any:
     return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
 
 
+def supported_dtype(name: str, value: Any) -> np.dtype:
+    """`value` as a NumPy dtype, float64 or float32.
+
+    Raises:
+        TypeError: any other dtype, or none at all: integers truncate, and solves need LAPACK, which has no half precision.
+    """
+    try:
+        dtype = None if value is None else jnp.dtype(value)
+    except TypeError:
+        dtype = None
+    if dtype not in (np.float64, np.float32):
+        raise TypeError(f"{name} must be float64 or float32, got {value if dtype is None else dtype}; use jnp.float64")
+    return dtype
+
+
 def is_concrete(*trees: Any) -> bool:
     """Whether no leaf is a tracer, so that values may be inspected."""
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))

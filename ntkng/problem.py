@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from ntkng.network import Network
 from ntkng.rows import refuse_duplicates
+from ntkng.short_repr import short_repr
 from ntkng.validation import real_array, shape_advice
 
 Loss = Literal["mse", "softmax", "logistic"]
@@ -43,6 +44,8 @@ class Problem:
     y_test: Float[np.ndarray, "M C"] | None = None
     loss: Loss = "mse"
     allow_duplicates: bool = False
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         if not isinstance(self.network, Network):

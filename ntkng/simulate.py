@@ -19,14 +19,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ntkng.arguments import check_run
 from ntkng.devices import spread
 from ntkng.fisher.base import Fisher
 from ntkng.kernels.empirical import from_records
 from ntkng.layers import LayerRecord, descend
+from ntkng.mini_batch import plan_steps
 from ntkng.network import Network, Parameters
-from ntkng.precision import AnyArray, in_float64
+from ntkng.parameters import fitting_parameters
+from ntkng.precision import AnyArray, in_float64, supported_dtype
 from ntkng.problem import Problem
 from ntkng.provenance import provenance
+from ntkng.seeds import as_key
 from ntkng.trajectory import Trajectory
 from ntkng.validation import positive, positive_integer
 from ntkng.whitening import mark, whiten, whiten_kernels, whiten_records
@@ -59,13 +63,14 @@ def simulate(
         problem: network, data and loss: squared, or cross-entropy with `F = J^T H J / N`, `H` the loss's Hessian in the
             logits; the trajectory holds the logits.
         fisher: the approximation.
-        key: typed random key (`jax.random.key(0)`) or an integer seed; network `i` is drawn from its i-th split.
+        key: an integer seed, Python's or NumPy's, or a random key (`jax.random.key(0)`, or a legacy one); network `i` is drawn from its i-th split.
         step_size: `eta`.
-        steps: number of steps, default 10; the result has `steps + 1` times.
+        steps: number of steps, default 10; the result has `steps + 1` times, 0 steps give the start alone.
         batches: indices of the training inputs that each step sees, one row a step (see `ntkng.mini_batch`); `None` is
             the full batch. The Fisher matrix and the gradient are means over the batch.
         seeds: number of networks, each from its own key.
-        parameters: start from these instead (then `seeds` must be 1).
+        parameters: start from these instead (then `seeds` must be 1), nested as `network.init` does; lists and tuples stand for
+            each other.
         dtype: of the network: float64, or float32 for throughput.
         solve_dtype: of Grams and solves; float64 with a float32 network is a good fast mode.
         observe: a function `(network, parameters, x) -> {name: array}`, called at every time; its results are in
@@ -78,26 +83,29 @@ def simulate(
         A `Trajectory` with leading axis `seeds`.
 
     Raises:
+        TypeError: an argument of another type, another dtype, or a call inside a transformation of JAX.
         ValueError: a step size that is not positive, batches that do not fit, and, undamped, kernels at initialisation
             that are singular (the message names the layer); a number of inputs that is not a multiple of that of `devices`.
     """
+    check_run(
+        "simulate", problem, fisher, key=key, step_size=step_size, batches=batches, parameters=parameters
+    )  # fmt: skip
     positive("step_size", step_size)
-    if batches is not None:
-        batches = check_batches(batches, problem.samples, steps)
-        steps = len(batches)
-    steps = 10 if steps is None else steps if steps == 0 else positive_integer("steps", steps)
+    steps, batches = plan_steps(steps, batches, problem.samples)
     seeds = positive_integer("seeds", seeds)
+    dtype, solve_dtype = supported_dtype("dtype", dtype), supported_dtype("solve_dtype", solve_dtype)
     test = None if problem.x_test is None else jnp.asarray(problem.x_test, dtype)
     data = [jnp.asarray(problem.x, dtype), jnp.asarray(problem.y, dtype), test]
     data = data if devices is None else spread(devices, *data)
     chosen = None if batches is None else jnp.asarray(batches)
-    static = {"steps": steps, "solve_dtype": jnp.dtype(solve_dtype), "observe": observe, "loss": problem.loss}
+    static = {"steps": steps, "solve_dtype": solve_dtype, "observe": observe, "loss": problem.loss}
     static["keep_parameters"] = keep_parameters
     run = functools.partial(_train, problem.network, batches=chosen, **static)
     first = slice(None) if batches is None else batches[0]
     if parameters is not None:
         if seeds != 1:
             raise ValueError(f"got parameters and seeds = {seeds}; parameters start a single network, use seeds=1")
+        parameters = fitting_parameters(problem.network, parameters)
         start = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), parameters)
         check_start(problem, fisher, start, first)
         results = jax.tree.map(lambda leaf: leaf[None], run(fisher, start, *data, step_size))
@@ -125,35 +133,6 @@ def simulate(
         step_size=float(step_size),
         loss=problem.loss,
     )
-
-
-def as_key(key: Array | int) -> Array:
-    """A typed key from an integer seed; typed keys pass, old-style ones are wrapped."""
-    if isinstance(key, int):
-        return jax.random.key(key)
-    return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
-
-
-def check_batches(batches: Any, samples: int, steps: int | None = None) -> Int[np.ndarray, "steps n"]:
-    """`batches` as an array of indices, one row a step, no index twice in a row.
-
-    Raises:
-        TypeError: not integers.
-        ValueError: wrong shape, indices out of range or repeated in one batch, or a number of steps that is not `steps`.
-    """
-    array = np.asarray(batches)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"batches must be integers, got dtype {array.dtype}; pass indices of training inputs")
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"batches must have shape [steps, n], got {list(array.shape)}; all batches have one size")
-    if array.min() < 0 or array.max() >= samples:
-        raise ValueError(f"batches must hold indices 0 .. {samples - 1}, got {array.min()} .. {array.max()}")
-    ordered = np.sort(array, axis=1)
-    if (ordered[:, 1:] == ordered[:, :-1]).any():
-        raise ValueError("a batch holds an index twice, which makes its kernels singular; draw without replacement")
-    if steps is not None and steps != len(array):
-        raise ValueError(f"got steps = {steps} and {len(array)} batches; drop steps")
-    return array
 
 
 def check_start(problem: Problem, fisher: Fisher, parameters: Parameters, chosen: Any) -> None:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from ntkng import tape as _tape
 from ntkng._neural_tangents import Kernel as _Kernel
 from ntkng._neural_tangents import stax as _stax
+from ntkng.recipe import Recipe, recorded
 
 PARAMETRISED = ("Dense", "Conv", "ConvTranspose", "ConvLocal", "GlobalSelfAttention")
 UNSUPPORTED = {
@@ -28,18 +29,40 @@ UNSUPPORTED = {
 }
 
 
-class Layer(NamedTuple):
-    """A layer or network whose parametrised parts are tagged.
+class _Triple(NamedTuple):
+    init_fn: Callable[..., Any]
+    apply_fn: Callable[..., Any]
+    kernel_fn: Callable[..., Any]
+
+
+class Layer(_Triple):
+    """A layer or network whose parametrised parts are tagged: a triple as in neural-tangents.
 
     Attributes:
         init_fn: `(key, input_shape) -> (output_shape, parameters)`.
         apply_fn: `(parameters, inputs) -> outputs`, finite width.
         kernel_fn: `(x1, x2, get) -> kernels`, infinite width.
+        recipe: the constructor that made it and its arguments; `None` for a triple put together by hand.
     """
 
-    init_fn: Callable[..., Any]
-    apply_fn: Callable[..., Any]
-    kernel_fn: Callable[..., Any]
+    recipe: Recipe | None = None
+
+    def __repr__(self) -> str:
+        return "Layer(init_fn, apply_fn, kernel_fn)" if self.recipe is None else f"stax.{self.recipe!r}"
+
+    def __deepcopy__(self, memo: Any) -> Layer:
+        return self
+
+    def __reduce__(self) -> Any:
+        if self.recipe is None:
+            raise TypeError(
+                "a layer put together by hand cannot be pickled; make it with the constructors of ntkng.stax"
+            )
+        return _made, (self.recipe,)
+
+
+def _made(recipe: Recipe) -> Layer:
+    return recipe.build()
 
 
 def require_layer(value: Any, where: str) -> Layer:
@@ -162,13 +185,13 @@ def _names() -> list[str]:
     return [n for n, v in vars(_stax).items() if inspect.isfunction(v) and n[0].isupper() and v.__module__ != "typing"]
 
 
-serial = _combinator("serial")
-parallel = _combinator("parallel")
+serial = recorded("serial", _combinator("serial"))
+parallel = recorded("parallel", _combinator("parallel"))
 for _name in _names():
     if _name in UNSUPPORTED:
         globals()[_name] = _refused(_name, UNSUPPORTED[_name])
     else:
-        globals()[_name] = _tagged(_name) if _name in PARAMETRISED else _plain(_name)
+        globals()[_name] = recorded(_name, _tagged(_name) if _name in PARAMETRISED else _plain(_name))
 for _name in ("Padding", "PositionalEmbedding", "AttentionMechanism", "AggregateImplementation", "Slice"):
     if hasattr(_stax, _name):
         globals()[_name] = getattr(_stax, _name)

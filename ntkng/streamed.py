@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkng.arguments import check_run
 from ntkng.closed_form import decay_and_quotient, initial_function, step_times
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.kfac import KFAC
@@ -64,8 +65,10 @@ def streamed_closed_form(
         track: `(iterable, description) -> iterable`, a progress display.
 
     Raises:
+        TypeError: an argument of another type, or a call inside a transformation of JAX.
         ValueError: an approximation that is damped or not isotropic, a kernel that is singular, a loss other than `"mse"`.
     """
+    check_run("streamed_closed_form", problem, fisher, step_size=step_size, steps=steps, initial=initial)
     if problem.loss != "mse":
         raise ValueError(f"streamed_closed_form is for the squared loss, got {problem.loss!r}")
     alpha = isotropic_alpha(problem, fisher)

@@ -14,6 +14,7 @@ from ntkng.families import Bernoulli, Family, Gaussian, Softmax
 from ntkng.fisher.preconditioned import Stability
 from ntkng.precision import AnyArray
 from ntkng.problem import Loss
+from ntkng.short_repr import short_repr
 
 FAMILIES: dict[Loss, Family] = {"mse": Gaussian(), "softmax": Softmax(), "logistic": Bernoulli()}
 
@@ -56,6 +57,8 @@ class Trajectory:
     fisher: str = dataclasses.field(default="", metadata={"static": True})
     step_size: float | None = dataclasses.field(default=None, metadata={"static": True})
     loss: Loss = dataclasses.field(default="mse", metadata={"static": True})
+
+    __repr__ = short_repr
 
     def predictions(self, on: Literal["train", "test"] = "train") -> Float[np.ndarray, "*seeds T M C"]:
         """The mean of the predictive distribution: `f_t` itself for the squared loss, else probabilities."""

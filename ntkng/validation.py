@@ -147,10 +147,19 @@ def positive(name: str, value: Any) -> None:
 
 def positive_integer(name: str, value: Any) -> int:
     """`value` as an int >= 1."""
+    return _integer(name, value, 1)
+
+
+def nonnegative_integer(name: str, value: Any) -> int:
+    """`value` as an int >= 0."""
+    return _integer(name, value, 0)
+
+
+def _integer(name: str, value: Any, smallest: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer >= 1, got {value!r} of type {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name} must be >= 1, got {value}")
+        raise TypeError(f"{name} must be an integer >= {smallest}, got {value!r} of type {type(value).__name__}")
+    if value < smallest:
+        raise ValueError(f"{name} must be >= {smallest}, got {value}")
     return int(value)
 
 

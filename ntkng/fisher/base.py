@@ -21,6 +21,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkng.arguments import require_type
 from ntkng.conditioning import Conditioning
 from ntkng.fisher.dense import DenseLayer
 from ntkng.fisher.preconditioned import PreconditionedKernel, fastest_step
@@ -90,9 +91,11 @@ class Fisher(abc.ABC):
             kernels: analytic or empirical.
 
         Raises:
+            TypeError: no `Kernels`.
             ValueError: undamped, and a Gram that must be inverted is singular; the message names the layer, its rank
                 and the fix. Not checked while tracing.
         """
+        require_type("kernels", kernels, Kernels, "compute them with ntkng.analytic or ntkng.empirical")
         if is_concrete(kernels, self):
             self.check(kernels)
         train, cross = self._kernel(kernels)
@@ -141,6 +144,7 @@ class Fisher(abc.ABC):
         Raises:
             ValueError: `K` has no positive eigenvalue.
         """
+        require_type("kernels", kernels, Kernels, "compute them with ntkng.analytic or ntkng.empirical")
         alpha = self.predicted_alpha(kernels)
         if alpha is not None:
             self.check(kernels)

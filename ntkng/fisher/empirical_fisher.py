@@ -32,6 +32,7 @@ from ntkng.kernels.kernels import Kernels
 from ntkng.kernels.rows import everywhere
 from ntkng.layers.record import LayerRecord
 from ntkng.precision import AnyArray
+from ntkng.short_repr import short_repr
 from ntkng.whitening import whiten_kernels, whiten_records
 
 
@@ -50,6 +51,8 @@ class EmpiricalFisher(Fisher):
 
     isotropic: ClassVar[bool] = False
     reference = ("kunstner-hennig-balles-2019",)
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.precision import in_float64
+from ntkng.short_repr import short_repr
 
 Verdict = Literal["converges", "diverges", "ill-posed"]
 NEGATIVE = 1e-8  # relative size from which a negative eigenvalue is not rounding
@@ -32,6 +33,8 @@ class PreconditionedKernel:
     cross: Float[Array, "m n"] | None
     samples: int = dataclasses.field(metadata={"static": True})
     outputs: int = dataclasses.field(metadata={"static": True})
+
+    __repr__ = short_repr
 
     @property
     def alpha(self) -> float:

@@ -10,6 +10,7 @@ parameters (`own = A_{l-1}` for a dense layer). Hence `Theta = sum_l D_L ... D_{
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import math
 from typing import Any
@@ -18,13 +19,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkng.arguments import require_type
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels
 from ntkng.kernels.tiles import in_tiles, preferred_side
 from ntkng.kernels.unit_sampling import attach, sample_units
 from ntkng.kernels.units import UnitSampling
 from ntkng.layers.affine import has_factors
 from ntkng.network import Network
-from ntkng.precision import AnyArray, in_float64, is_concrete
+from ntkng.origin import Origin
+from ntkng.precision import AnyArray, in_float64, is_concrete, supported_dtype
 from ntkng.tape import KernelTape, running
 from ntkng.validation import positive_integer, shape_advice
 
@@ -64,13 +67,16 @@ def analytic(
         `Kernels` with `[N, N]` and `[M, N]` Grams (outputs are independent; see `ntkng.kernels.kernels`).
 
     Raises:
+        TypeError: a network or dtype of another type.
         ValueError: inputs that do not fit the network, or are not finite; units of a network that is no multilayer
             perceptron.
     """
     if test_covariance and x_test is None:
         raise ValueError("test_covariance needs test inputs, got x_test=None; pass x_test")
+    require_type("network", network, Network, "build one with ntkng.mlp or ntkng.Network, and give it first")
+    dtype, given = supported_dtype("dtype", dtype), (x, x_test)
     # neural-tangents computes in the widest type available
-    with contextlib.nullcontext() if jnp.dtype(dtype) == jnp.float64 else jax.enable_x64(False):
+    with contextlib.nullcontext() if dtype == jnp.float64 else jax.enable_x64(False):
         x = check_inputs(network, "x", x, dtype)
         x_test = None if x_test is None else check_inputs(network, "x_test", x_test, dtype)
         what = network, factors
@@ -83,6 +89,7 @@ def analytic(
         if test_covariance and x_test is not None:
             nngp_test = in_tiles(_nngp_tile, network, x_test, None, side)
         kernels = _assemble(network, x.shape[0], train, cross, nngp_test)
+    kernels = dataclasses.replace(kernels, origin=Origin.of(network, *given))
     if units is None:
         return kernels
     joint = kernels if x_test is None else analytic(network, jnp.concatenate([x, x_test]), memory=memory)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkng.arguments import require_type
 from ntkng.kernels.analytic import check_inputs
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels
 from ntkng.kernels.units import units_of
 from ntkng.layers import LayerRecord, gram, kronecker_factors
 from ntkng.layers.affine_gram import kronecker_gram
 from ntkng.network import Network, Parameters
+from ntkng.origin import Origin
+from ntkng.parameters import common_dtype, fitting_parameters
 from ntkng.precision import AnyArray, in_float64
 
 
@@ -31,7 +35,7 @@ def empirical(
 
     Args:
         network: the architecture.
-        parameters: from `network.init`, or trained; their dtype is that of the result.
+        parameters: from `network.init`, or trained; their dtype, float64 or float32, is that of the result.
         x: training inputs.
         x_test: test inputs, or `None`.
         factors: also keep `A` and `B` of layers with positions, `[N S, N S]` and `[N C S, N C S]`, which `KFAC` needs.
@@ -42,13 +46,17 @@ def empirical(
         `Kernels` with `[N C, N C]` and `[M C, N C]` Grams, sample-major.
 
     Raises:
-        ValueError: inputs that do not fit the network, or are not finite.
+        TypeError: a network of another type, parameters nested otherwise or of another dtype.
+        ValueError: parameters of other shapes, or not finite; inputs that do not fit the network, or are not finite.
     """
-    dtype = jax.tree.leaves(parameters)[0].dtype
-    parameters = jax.tree.map(jnp.asarray, parameters)
-    x = check_inputs(network, "x", x, dtype)
-    test = None if x_test is None else check_inputs(network, "x_test", x_test, dtype)
-    return _empirical(network, factors, units, parameters, x, test)
+    require_type("network", network, Network, "build one with ntkng.mlp or ntkng.Network, and give it first")
+    parameters = fitting_parameters(network, parameters)
+    dtype = common_dtype(parameters)
+    parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), parameters)
+    inputs = check_inputs(network, "x", x, dtype)
+    tests = None if x_test is None else check_inputs(network, "x_test", x_test, dtype)
+    kernels = _empirical(network, factors, units, parameters, inputs, tests)
+    return dataclasses.replace(kernels, origin=Origin.of(network, x, x_test))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

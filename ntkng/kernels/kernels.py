@@ -20,6 +20,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkng.kernels.units import Units
+from ntkng.origin import Origin
+from ntkng.precision import is_concrete
+from ntkng.short_repr import short_repr
 
 
 @jax.tree_util.register_dataclass
@@ -34,6 +37,8 @@ class Gram:
 
     train: Float[Array, "n n"]
     cross: Float[Array, "m n"] | None = None
+
+    __repr__ = short_repr
 
     def map(self, function: Any) -> Gram:
         """`function` applied to both parts."""
@@ -71,6 +76,8 @@ class LayerKernels:
     units: Units | None = None
     is_whitened_output: bool = dataclasses.field(default=False, metadata={"static": True})
 
+    __repr__ = short_repr
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +91,8 @@ class Kernels:
         samples: N (static).
         outputs: C (static).
         source: `"analytic"` or `"empirical"` (static).
+        origin: which inputs and network they are of, for comparison with a problem's; unknown for kernels made by hand (static,
+            see `ntkng.origin`).
     """
 
     layers: tuple[LayerKernels, ...]
@@ -93,9 +102,13 @@ class Kernels:
     outputs: int = dataclasses.field(default=1, metadata={"static": True})
     source: Literal["analytic", "empirical"] = dataclasses.field(default="analytic", metadata={"static": True})
 
+    origin: Origin = dataclasses.field(default=Origin(), metadata={"static": True})
+
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("Kernels need at least one layer, got none")
+        if not is_concrete(self.layers):  # a compiled program must not keep the origin of the first kernels that it saw
+            object.__setattr__(self, "origin", Origin())
 
     @property
     def theta(self) -> Gram:

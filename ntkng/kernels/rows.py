@@ -10,6 +10,7 @@ from jaxtyping import Array, Int
 
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels
 from ntkng.kernels.units import Units
+from ntkng.origin import Origin
 
 
 def everywhere(kernels: Kernels) -> Kernels:
@@ -51,4 +52,5 @@ def _map(kernels: Kernels, change: Callable[[Gram], Gram], change_units: Callabl
         changed = {name: change(gram) for name, gram in grams.items() if gram is not None}
         return dataclasses.replace(old, **changed, units=None if old.units is None else change_units(old.units))
 
-    return dataclasses.replace(kernels, layers=tuple(layer(old) for old in kernels.layers))
+    layers = tuple(layer(old) for old in kernels.layers)
+    return dataclasses.replace(kernels, layers=layers, origin=Origin())

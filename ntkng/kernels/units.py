@@ -16,6 +16,8 @@ from jaxtyping import Array, Float
 
 from ntkng.layers import affine
 from ntkng.layers.record import LayerRecord
+from ntkng.seeds import integer_seed
+from ntkng.short_repr import short_repr
 from ntkng.validation import positive_integer
 
 
@@ -29,7 +31,8 @@ class UnitSampling:
         seed: of the scramblings.
 
     Raises:
-        ValueError: fewer than two scramblings (no error bar), or `points` that is no power of 2.
+        TypeError: numbers that are no integers.
+        ValueError: fewer than two scramblings (no error bar), a negative seed, or `points` that is no power of 2.
     """
 
     points: int = 2**12
@@ -40,6 +43,7 @@ class UnitSampling:
         points, scramblings = (positive_integer(name, getattr(self, name)) for name in ("points", "scramblings"))
         if points & (points - 1):
             raise ValueError(f"points must be a power of 2, got {points}; use {2 ** points.bit_length()}")
+        integer_seed("seed", self.seed, smallest=0)
         if scramblings < 2:
             raise ValueError(f"scramblings must be >= 2 for an error bar, got {scramblings}")
 
@@ -61,6 +65,8 @@ class Units:
     test: Float[Array, "M N2 C *S"] | None = None
     weight: float = dataclasses.field(default=1.0, metadata={"static": True})
     groups: int = dataclasses.field(default=1, metadata={"static": True})
+
+    __repr__ = short_repr
 
     @property
     def both(self) -> Float[Array, "M N3 C *S"]:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float
 
+from ntkng.short_repr import short_repr
 from ntkng.tape import Tag
 
 
@@ -30,6 +31,8 @@ class LayerRecord:
     inputs: Float[Array, "N *S_in M_in"]
     deltas: Float[Array, "N C *S_out M_out"]
     tag: Tag = dataclasses.field(metadata={"static": True})
+
+    __repr__ = short_repr
 
     def astype(self, dtype: Any) -> LayerRecord:
         """Inputs and backward signals in another precision, and with them the parameters."""

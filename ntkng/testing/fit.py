@@ -20,6 +20,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
+from ntkng.short_repr import short_repr
+
 Samples = Mapping[int, Float[np.ndarray, "S Q"]]
 ROUNDING = 1e-9  # relative quantities smaller than this are rounding errors of the float64 computation
 
@@ -37,6 +39,8 @@ class Coefficients:
     value: Float[np.ndarray, "Q"]
     standard_error: Float[np.ndarray, "Q"]
     degrees: Float[np.ndarray, "Q"]
+
+    __repr__ = short_repr
 
     def p_values(self, expected: float = 0.0) -> Float[np.ndarray, "Q"]:
         """Two-sided: `P(|t| >= |value - expected| / standard error)`."""

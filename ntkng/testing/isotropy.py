@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ntkng.arguments import require_type
 from ntkng.fisher import Fisher
 from ntkng.kernels import Kernels
 from ntkng.precision import in_float64
@@ -48,6 +49,8 @@ def isotropy_report(
     fisher: Fisher, kernels: Kernels, *, alpha: float | None = None, bound: float | None = None
 ) -> Report:
     """The claims behind `assert_isotropic`."""
+    require_type("fisher", fisher, Fisher, "give an approximation such as ntkng.Exact() first")
+    require_type("kernels", kernels, Kernels, "compute them with ntkng.analytic or ntkng.empirical")
     alpha = fisher.predicted_alpha(kernels) if alpha is None else float(alpha)
     if alpha is None:
         raise ValueError(

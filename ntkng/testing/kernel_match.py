@@ -19,7 +19,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from jaxtyping import Float
 
+from ntkng.arguments import require_type
 from ntkng.kernels import Gram, Kernels
+from ntkng.origin import refuse_other_inputs
 from ntkng.report import Claim, Report
 from ntkng.testing.causes import likely_cause
 from ntkng.testing.decision import FALSE_ALARM, POWER, equality_claims
@@ -59,10 +61,11 @@ def assert_kernels_match(
 
     Raises:
         AssertionError: with a table.
-        ValueError: other layers, samples or outputs.
+        TypeError: something else than kernels.
+        ValueError: other layers, samples, outputs or inputs.
     """
     __tracebackhide__ = True
-    if isinstance(measured, Kernels):
+    if not isinstance(measured, Mapping):
         return require(equality_report(measured, expected, bound))
     return require(
         kernel_report(measured, expected, powers=powers, false_alarm=false_alarm, effect=effect, power=power)
@@ -111,6 +114,11 @@ def equality_report(measured: Kernels, expected: Kernels, bound: float) -> Repor
 
 
 def _check(measured: Kernels, expected: Kernels) -> None:
+    for name, value in (("measured", measured), ("expected", expected)):
+        require_type(f"{name} kernels", value, Kernels, "compute them with ntkng.analytic or ntkng.empirical")
+    for name in ("x", "x_test"):
+        got, wanted = (getattr(kernels.origin, name) for kernels in (measured, expected))
+        refuse_other_inputs("measured kernels", name, got, wanted, "the expected ones")
     one, other = ((k.samples, k.outputs, len(k.layers)) for k in (measured, expected))
     if one != other:
         raise ValueError(

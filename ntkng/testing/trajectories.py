@@ -20,6 +20,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
+from ntkng.arguments import require_type
 from ntkng.compare import compare
 from ntkng.report import Claim, Report
 from ntkng.testing.causes import likely_cause
@@ -67,11 +68,15 @@ def assert_trajectories_match(
 
     Raises:
         AssertionError: with a table, where a deviation is significant, or could not have been seen.
+        TypeError: something else than trajectories.
         ValueError: different widths, times or targets; single trajectories without `bound`.
     """
     __tracebackhide__ = True
-    if isinstance(simulated, Trajectory) or isinstance(predicted, Trajectory):
-        if bound is None or not (isinstance(simulated, Trajectory) and isinstance(predicted, Trajectory)):
+    if not (isinstance(simulated, Mapping) and isinstance(predicted, Mapping)):
+        for name, value in (("simulated", simulated), ("predicted", predicted)):
+            if not isinstance(value, Mapping):
+                require_type(name, value, Trajectory, "make one with ntkng.simulate or ntkng.closed_form")
+        if bound is None or isinstance(simulated, Mapping) or isinstance(predicted, Mapping):
             raise ValueError(
                 "one width cannot tell an error of the theory from the effect of a finite width: pass mappings "
                 "{width: trajectory} for both, or a bound= for a single pair"

@@ -16,9 +16,12 @@ from ntkng.fisher import Fisher
 from ntkng.kernels import Kernels, analytic
 from ntkng.kernels.empirical import from_records
 from ntkng.network import Network
+from ntkng.origin import Origin
 from ntkng.precision import in_float64
 from ntkng.problem import Problem
-from ntkng.simulate import as_key, simulate
+from ntkng.seeds import as_key
+from ntkng.short_repr import short_repr
+from ntkng.simulate import simulate
 from ntkng.trajectory import Trajectory
 
 WIDTHS = (64, 128, 256, 512)
@@ -39,6 +42,8 @@ class WidthSweep:
     simulated: Mapping[int, Trajectory]
     predicted: Mapping[int, Trajectory]
     contraction: float
+
+    __repr__ = short_repr
 
 
 def seeds_at(width: int, widths: Sequence[int], seeds: int) -> int:
@@ -112,7 +117,8 @@ def sample_kernels(network: Network, x: Any, x_test: Any = None, *, seeds: int =
     size = 6 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
     fitting = max(1, min(seeds, CHUNK_BYTES // size))
     chunk = 1 << (fitting.bit_length() - 1)  # a remainder would be compiled as a second program
-    return _sample_kernels(network, chunk, keys, *inputs)
+    kernels = _sample_kernels(network, chunk, keys, *inputs)
+    return dataclasses.replace(kernels, origin=Origin.of(network, x, x_test))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

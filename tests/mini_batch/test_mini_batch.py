@@ -101,7 +101,7 @@ def test_shuffled_batches():
 
 def test_errors():
     problem, _ = build("mse")
-    for batches, message in (([[0, 4]], "indices 0 .. 3"), ([0, 1], "shape"), ([[2, 2]], "twice")):
+    for batches, message in (([[0, 4]], "indices of the 4 samples"), ([0, 1], "shape"), ([[2, 2]], "twice")):
         with pytest.raises(ValueError, match=message):
             ntkng.simulate(problem, Exact(), step_size=0.1, batches=batches)
     with pytest.raises(TypeError, match="integers"):
