@@ -42,7 +42,7 @@ def in_tiles(
     for i in range(counts[0]):
         for j in range(counts[1]):
             if columns is not None or j >= i:
-                results = _add(evaluate, what, results, rows, columns, jnp.array([i, j]))
+                results = _add(evaluate, what, results, rows, columns, (i, j))
     n1, n2 = len(x1), len(x1 if x2 is None else x2)
     return jax.tree.map(lambda array: array if array.shape[:2] == (n1, n2) else array[:n1, :n2], results)
 
@@ -52,29 +52,45 @@ def preferred_side(samples: int, side: int) -> int:
     return side if samples <= SMALL else min(side, -(-samples // PARTS))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
 def _whole(evaluate: Evaluate, what: Hashable, x: Array) -> Any:
-    return jax.tree.map(_mirror, evaluate(what, x, None, 0))
+    return _mirrored(_evaluated(evaluate, what, x, None, 0))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _evaluated(evaluate: Evaluate, what: Hashable, x1: Array, x2: Array | None, diagonal: Any) -> Any:
+    """A program of its own: within one, the compiler computes an entry and its mirror image twice, in ways that round apart."""
+    return evaluate(what, x1, x2, diagonal)
+
+
+@jax.jit
+def _mirrored(tile: Any) -> Any:
+    return jax.tree.map(_mirror, tile)
+
+
 def _add(
     evaluate: Evaluate,
     what: Hashable,
     results: Any,
     rows: Float[Array, "parts side ..."],
     columns: Float[Array, "parts side ..."] | None,
-    index: Int[Array, "2"],
+    index: tuple[int, int],
 ) -> Any:
     """Write tile `(i, j)`, and where rows and columns are the same inputs its mirror image too."""
     i, j = index
     if columns is not None:
-        tile = evaluate(what, rows[i], columns[j], None)
-        return jax.tree.map(lambda whole, part: _write(whole, part, i, j), results, tile)
+        return _place(results, _evaluated(evaluate, what, rows[i], columns[j], None), jnp.array(index), False)
     # away from the diagonal a sample's own column lies outside of the tile, where nothing is set
-    tile = evaluate(what, rows[i], rows[j], jnp.where(i == j, 0, rows.shape[1]))
+    diagonal = jnp.array(0 if i == j else rows.shape[1])
+    return _place(results, _evaluated(evaluate, what, rows[i], rows[j], diagonal), jnp.array(index), True)
+
+
+@functools.partial(jax.jit, static_argnums=3, donate_argnums=0)
+def _place(results: Any, tile: Any, index: Int[Array, "2"], is_symmetric: bool) -> Any:
+    i, j = index
 
     def write(whole: Array, part: Array) -> Array:
+        if not is_symmetric:
+            return _write(whole, part, i, j)
         part = jnp.where(i == j, _mirror(part), part)
         return _write(_write(whole, part, i, j), _transpose(part), j, i)
 
