@@ -2,8 +2,8 @@
 
 neural-tangents 0.6.5 uses JAX internals that are gone (in `empirical`) and imports TensorFlow (in `experimental`),
 both from its `__init__.py`. ntkng needs neither, so the package is entered into `sys.modules` without running that
-file, and only `stax` and `Kernel` are imported. JAX itself is not patched. A neural-tangents that the user has
-already imported is used as it is.
+file, and only `stax`, `Kernel` and `requirements` (what a layer of one's own needs) are imported. JAX itself is not
+patched. A neural-tangents that the user has already imported is used as it is.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def check_versions(neural_tangents: str, jax_version: str) -> None:
         )
 
 
-def _import() -> tuple[types.ModuleType, type]:
+def _import() -> tuple[types.ModuleType, type, types.ModuleType]:
     check_versions(_version(), jax.__version__)
     if "neural_tangents" not in sys.modules:
         spec = importlib.machinery.PathFinder.find_spec("neural_tangents")
@@ -63,11 +63,12 @@ def _import() -> tuple[types.ModuleType, type]:
     try:
         stax_module = importlib.import_module("neural_tangents.stax")
         kernel_module = importlib.import_module("neural_tangents._src.utils.kernel")
+        requirements_module = importlib.import_module("neural_tangents._src.stax.requirements")
     except BaseException:
         for name in [name for name in sys.modules if name.split(".")[0] == "neural_tangents"]:
             del sys.modules[name]
         raise
-    return stax_module, kernel_module.Kernel
+    return stax_module, kernel_module.Kernel, requirements_module
 
 
-stax, Kernel = _import()
+stax, Kernel, requirements = _import()

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from ntkng import stax
 from ntkng.network import Network
 from ntkng.validation import nonnegative, positive, positive_integer
 
-QUADRATURE = 50  # Gauss-Hermite degree of activations without a closed-form kernel
-
 ACTIVATIONS: dict[str, Callable[[], Any]] = {
     "relu": lambda: stax.Relu(),
     "erf": lambda: stax.Erf(),
     "gelu": lambda: stax.Gelu(),
     "sigmoid_like": lambda: stax.Sigmoid_like(),
-    "tanh": lambda: _numerical(jnp.tanh),
+    "tanh": lambda: stax.ElementwiseNumerical(jnp.tanh),
+    "sigmoid": lambda: stax.ElementwiseNumerical(jax.nn.sigmoid),
+    "softplus": lambda: stax.ElementwiseNumerical(jax.nn.softplus),
+    "silu": lambda: stax.ElementwiseNumerical(jax.nn.silu),
+    "swish": lambda: stax.ElementwiseNumerical(jax.nn.silu),
     "leaky_relu": lambda: stax.LeakyRelu(0.1),
     "abs": lambda: stax.Abs(),
     "sin": lambda: stax.Sin(),
@@ -71,13 +73,6 @@ def mlp(
 
     layers = [part for units in widths for part in (dense(units), phi)]
     return Network(stax.serial(*layers, dense(outputs)), inputs)
-
-
-def _numerical(function: Callable[..., Any]) -> stax.Layer:
-    """An activation whose kernels are integrated numerically; the degree is ours to vouch for, so no warning."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return stax.ElementwiseNumerical(function, deg=QUADRATURE)
 
 
 def _widths(width: int | tuple[int, ...], depth: int | None) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from ntkng import activations as _activations
 from ntkng import tape as _tape
 from ntkng._neural_tangents import Kernel as _Kernel
 from ntkng._neural_tangents import stax as _stax
@@ -24,7 +25,7 @@ PARAMETRISED = ("Dense", "Conv", "ConvTranspose", "ConvLocal", "GlobalSelfAttent
 UNSUPPORTED = {
     "Dropout": "its function is random, so that no kernel describes one training run; leave it out",
     "ExpNormalized": "neural-tangents gives it a kernel but no function, so that there is no finite network",
-    "RectifiedMonomial": "neural-tangents' kernel of it is NaN between an input and itself; use ElementwiseNumerical",
+    "RectifiedMonomial": "neural-tangents' kernel of it is NaN between an input and itself; use Relu or a smooth function",
     "Aggregate": "the graph that it aggregates over is passed beside the inputs, which Network has no place for",
 }
 
@@ -79,7 +80,7 @@ def require_layer(value: Any, where: str) -> Layer:
 
 
 def _plain(name: str) -> Callable[..., Layer]:
-    constructor = getattr(_stax, name)
+    constructor = getattr(_activations, name, getattr(_stax, name))
 
     @functools.wraps(constructor)
     def construct(*args: Any, **kwargs: Any) -> Layer:

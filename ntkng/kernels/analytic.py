@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.arguments import require_type
@@ -68,8 +69,8 @@ def analytic(
 
     Raises:
         TypeError: a network or dtype of another type.
-        ValueError: inputs that do not fit the network, or are not finite; units of a network that is no multilayer
-            perceptron.
+        ValueError: inputs that do not fit the network, or are not finite; inputs at which the kernel of an activation is not
+            known accurately (see `ntkng.stax.ElementwiseNumerical`); units of a network that is no multilayer perceptron.
     """
     if test_covariance and x_test is None:
         raise ValueError("test_covariance needs test inputs, got x_test=None; pass x_test")
@@ -89,6 +90,11 @@ def analytic(
         if test_covariance and x_test is not None:
             nngp_test = in_tiles(_nngp_tile, network, x_test, None, side)
         kernels = _assemble(network, x.shape[0], train, cross, nngp_test)
+        if is_concrete(train):
+            own = np.arange(x.shape[0])
+            require_defined(network, x, train[0][own, own])
+            if x_test is not None and cross is not None:
+                require_defined(network, x_test, cross[0][:, 0])
     kernels = dataclasses.replace(kernels, origin=Origin.of(network, *given))
     if units is None:
         return kernels
@@ -110,6 +116,27 @@ def check_inputs(network: Network, name: str, x: Any, dtype: Any) -> Array:
     if is_concrete(array) and not bool(jnp.isfinite(array).all()):
         raise ValueError(f"{name} has NaN or infinite entries; remove them")
     return array
+
+
+def require_defined(network: Network, x: Array, values: Array) -> None:
+    """Refuse inputs whose kernels are not finite; in a compiled program the layer that knows why cannot raise, here it can.
+
+    Args:
+        network: the architecture.
+        x: inputs.
+        values: entries of the kernels for each of them.
+
+    Raises:
+        ValueError: by the layer whose kernel is not known accurately at the first of these inputs, or naming this input.
+    """
+    undefined = np.flatnonzero(~np.isfinite(np.asarray(values)).reshape(len(values), -1).all(axis=1))
+    if undefined.size:
+        first = int(undefined[0])
+        network.layer.kernel_fn(jnp.asarray(x[first : first + 1]), None, "nngp")
+        raise ValueError(
+            f"the kernel at input {first} is {np.asarray(values)[first]}, expected a finite number: an activation "
+            "that grows fast overflows at large inputs, a normalisation divides by 0 at inputs of zeros; scale or remove them"
+        )
 
 
 def tile_side(network: Network, x: Float[Array, "N *input"], factors: bool, memory: int) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.conditioning import Conditioning, require_nonsingular
-from ntkng.kernels.analytic import layerwise
+from ntkng.kernels.analytic import layerwise, require_defined
 from ntkng.network import Network
 
 # the `(Theta_l, A_l, B_l)` of all layers on one tile, and what to take of them -> one array
@@ -100,6 +100,8 @@ def _upper(
     for row, column in track([(i, j) for i in starts for j in starts if j >= i], name):
         own, other = jnp.asarray(x[row : row + side]), jnp.asarray(x[column : column + side])
         part = tile(network, select, what, own, other, jnp.asarray(row - column))
+        if row == column:
+            require_defined(network, own, jnp.diagonal(part))
         matrix[row : row + side, column : column + side] = np.asarray(part)
     return matrix, _one_norm(matrix, side)
 

@@ -96,7 +96,7 @@ def repeated(stax, width, outputs):
 
 def numerical(stax, width, outputs):
     return stax.serial(
-        stax.Dense(width, b_std=0.2), stax.ElementwiseNumerical(jnp.tanh, deg=25), stax.Dense(width),
+        stax.Dense(width, b_std=0.2), stax.ElementwiseNumerical(jnp.tanh, deg=200), stax.Dense(width),
         stax.LeakyRelu(0.2), stax.Dense(outputs),
     )  # fmt: skip
 
