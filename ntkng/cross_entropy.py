@@ -36,7 +36,7 @@ from ntkng.ode import integrate, validate_times
 from ntkng.precision import in_float64
 from ntkng.problem import Problem
 from ntkng.trajectory import FAMILIES, Trajectory
-from ntkng.whitening import complement, mark, whiten, whiten_kernels
+from ntkng.whitening import check_start, complement, mark, whiten_kernels
 
 
 @in_float64
@@ -107,8 +107,7 @@ def _integrated(
 ) -> Float[np.ndarray, "T M C"]:
     """The flow in function space, for any approximation."""
     targets = jnp.asarray(problem.y)
-    factor, residual = whiten(problem.loss, start[: problem.samples], targets)
-    fisher.at(residual).check(whiten_kernels(kernels, factor))
+    check_start(problem.loss, fisher, kernels, start[: problem.samples], targets)
     moving = jax.jit(velocity, static_argnums=0)
 
     def function(flat: np.ndarray) -> np.ndarray:

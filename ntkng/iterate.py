@@ -33,7 +33,7 @@ from ntkng.precision import AnyArray, in_float64
 from ntkng.problem import Problem
 from ntkng.trajectory import Trajectory
 from ntkng.validation import positive, real_array
-from ntkng.whitening import whiten, whiten_kernels
+from ntkng.whitening import check_start, whiten, whiten_kernels
 
 
 @in_float64
@@ -134,7 +134,7 @@ def as_trajectory(problem: Problem, fisher: Fisher, path: Float[Array, "*network
 def _fall(loss: str, fisher: Fisher, kernels: Kernels, outputs: Array, targets: Array) -> Array:
     if loss == "mse":
         return fisher.change(kernels, outputs - targets)
-    factor, residual = whiten(loss, outputs, targets)
+    factor, residual = whiten(loss, outputs, targets, fisher.needs_curvature)
     return fisher.change(whiten_kernels(kernels, factor), residual)
 
 
@@ -144,11 +144,7 @@ def _check_first_step(problem: Problem, fisher: Fisher, kernels: Kernels, start:
     if batches is not None:
         kernels = on_batch(kernels, jnp.asarray(batches[0]))
         outputs, targets = outputs[batches[0]], targets[batches[0]]
-    if problem.loss == "mse":
-        fisher.at(outputs - targets).check(kernels)
-    else:
-        factor, residual = whiten(problem.loss, outputs, targets)
-        fisher.at(residual).check(whiten_kernels(kernels, factor))
+    check_start(problem.loss, fisher, kernels, outputs, targets)
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "steps"))

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ntkng import whitening
 from ntkng.arguments import check_run
 from ntkng.devices import spread
 from ntkng.fisher.base import Fisher
@@ -33,7 +34,7 @@ from ntkng.provenance import provenance
 from ntkng.seeds import as_key
 from ntkng.trajectory import Trajectory
 from ntkng.validation import positive, positive_integer
-from ntkng.whitening import mark, whiten, whiten_kernels, whiten_records
+from ntkng.whitening import mark, whiten, whiten_records
 
 VMAP_BYTES = 2**27  # networks train side by side (vmap) while they fit into this, else one after another
 
@@ -145,11 +146,7 @@ def check_start(problem: Problem, fisher: Fisher, parameters: Parameters, chosen
     x, y = jnp.asarray(problem.x[chosen], dtype), jnp.asarray(problem.y[chosen], dtype)
     kernels = empirical(problem.network, parameters, x, factors=fisher.needs_factors)
     outputs = problem.network.apply(parameters, x)
-    if problem.loss == "mse":
-        fisher.at(outputs - y).check(kernels)
-    else:
-        factor, residual = whiten(problem.loss, outputs, y)
-        fisher.at(residual).check(whiten_kernels(kernels, factor))
+    whitening.check_start(problem.loss, fisher, kernels, outputs, y)
 
 
 def _each_seed(
@@ -212,7 +209,7 @@ def _train(
         if loss == "mse":
             residual = own - targets
         else:
-            factor, residual = whiten(loss, own, targets)
+            factor, residual = whiten(loss, own, targets, fisher.needs_curvature)
             records = whiten_records(records, factor)
         return apply_step(
             network, fisher, parameters, records, residual, step_size, solve_dtype, is_whitened=loss != "mse"

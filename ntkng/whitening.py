@@ -17,19 +17,34 @@ have the form they have for the squared loss (`F = J^T J / N`, gradient `J^T (f 
 
 `Q`, `[C, C - 1]`, is an orthonormal basis of the complement of the unit vector `sqrt p`, from a Householder reflection: `H_n` is
 singular along `1_C`, exactly, and `R = C - 1` leaves that direction out without any tolerance.
+
+Where a probability is tiny, a column of `S` is tiny and the entry of `r` large, and only `S r = p - y` is of ordinary size. The
+reflection therefore moves the most probable class: each column of `S` then carries the root of one other class's probability
+as a factor, all of its entries alike, and `S r` is `p - y` to rounding however far the logits are apart.
+
+Probabilities below `tiny ** FLOOR` enter `H` (not `p - y`) as that number, since their roots must not be 0. Beside any damping it is
+nothing: `H` changes by less than `1e-245` in float64 (`1e-30` in float32). A step that divides by `H` alone (`Fisher.needs_curvature`)
+is not defined there: `check_start` refuses it, and later in a run it is NaN.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels
 from ntkng.layers.record import LayerRecord
 
+if TYPE_CHECKING:
+    from ntkng.fisher.base import Fisher
+
+Need = Literal["nowhere", "somewhere", "everywhere"]
+FLOOR = 0.8  # power of the smallest normal number, so that sums of squares of r are still finite
 EXPECTED = "expected 'mse', 'softmax' or 'logistic'"
 
 
@@ -45,7 +60,7 @@ def mean(loss: str, outputs: Float[Array, "*batch N C"]) -> Float[Array, "*batch
 
 
 def whiten(
-    loss: str, outputs: Float[Array, "N C"], targets: Float[Array, "N C"]
+    loss: str, outputs: Float[Array, "N C"], targets: Float[Array, "N C"], needs_curvature: Need = "nowhere"
 ) -> tuple[Float[Array, "N C R"], Float[Array, "N R"]]:
     """`S` and `r` of the table in the module.
 
@@ -53,32 +68,89 @@ def whiten(
         loss: `"softmax"` or `"logistic"`.
         outputs: `f`.
         targets: `y`.
+        needs_curvature: of the approximation; where curvature is needed and has vanished `r` is NaN.
     """
     if loss == "logistic":
-        root = jnp.sqrt(jax.nn.sigmoid(outputs) * jax.nn.sigmoid(-outputs))
-        # p - y without cancellation for hard labels
-        gap = (1 - targets) * jax.nn.sigmoid(outputs) - targets * jax.nn.sigmoid(-outputs)
-        return root[..., None] * jnp.eye(outputs.shape[-1], dtype=outputs.dtype), gap / root
+        p, rest = jax.nn.sigmoid(outputs), jax.nn.sigmoid(-outputs)
+        root = jnp.sqrt(jnp.maximum(p * rest, _floor(outputs)))
+        gap = (1 - targets) * p - targets * rest
+        factor, residual = root[..., None] * jnp.eye(outputs.shape[-1], dtype=outputs.dtype)[None], gap / root
+        return factor, jnp.where(_vanished(p * rest, needs_curvature), jnp.nan, residual)
     if loss != "softmax":
         raise ValueError(f"loss {loss!r} needs no whitening, or is unknown; {EXPECTED}")
-    root = jnp.sqrt(jax.nn.softmax(outputs, axis=-1))
-    basis = complement(root)
-    ratio = root - jnp.where(targets == 0, 0.0, targets / root)
-    return root[:, :, None] * basis, jnp.einsum("ncr,nc->nr", basis, ratio, precision="highest")
+    p, pivot = jax.nn.softmax(outputs, axis=-1), outputs.argmax(axis=-1)
+    is_pivot = jax.nn.one_hot(pivot, outputs.shape[-1], dtype=bool)
+    rest = jnp.where(is_pivot, jnp.where(is_pivot, 0, p).sum(axis=-1, keepdims=True), 1 - p)
+    gap = (targets.sum(axis=-1, keepdims=True) - targets) * p - targets * rest  # p - y without cancellation
+    root, others = jnp.sqrt(jnp.maximum(p, _floor(outputs))), _others(pivot, outputs.shape[-1])
+    own, own_p, own_gap = (jnp.take_along_axis(part, others, axis=-1) for part in (root, p, gap))
+    first, first_gap = (jnp.take_along_axis(part, pivot[:, None], axis=-1) for part in (root, gap))
+    # from S r = p - y by hand: no difference of large numbers, whichever class has the tiny probability
+    residual = own_gap / own - own * first_gap / (first * (1 + first))
+    residual = jnp.where(_vanished(own_p, needs_curvature), jnp.nan, residual)
+    return root[:, :, None] * complement(root, pivot), residual
 
 
-def complement(unit: Float[Array, "N C"]) -> Float[Array, "N C R"]:
+def complement(unit: Float[Array, "N C"], pivot: Int[Array, "N"] | None = None) -> Float[Array, "N C R"]:
     """Orthonormal bases of the complements of unit vectors with entries >= 0, `R = C - 1`, by Householder reflections.
 
-    The reflection that takes `q` to `-e_C` has the columns `e_c - v v_c / (1 + q_C)`, `v = q + e_C`; all but the last span the
+    The reflection that takes `q` to `-e_k` has the columns `e_c - v v_c / (1 + q_k)`, `v = q + e_k`; all but the k-th span the
     complement.
+
+    Args:
+        unit: `q`.
+        pivot: `k`, the largest entry by default.
     """
     unit = unit / jnp.linalg.norm(unit, axis=-1, keepdims=True)
-    outputs = unit.shape[-1]
-    identity = jnp.eye(outputs, dtype=unit.dtype)
-    reflector = unit + identity[-1]
-    scaled = reflector[:, :-1] / (1 + unit[:, -1:])
-    return identity[:, :-1] - reflector[:, :, None] * scaled[:, None, :]
+    pivot = unit.argmax(axis=-1) if pivot is None else pivot
+    others, size = _others(pivot, unit.shape[-1]), unit.shape[-1]
+    reflector = unit + jax.nn.one_hot(pivot, size, dtype=unit.dtype)
+    scaled = jnp.take_along_axis(unit, others, axis=-1) / (1 + jnp.take_along_axis(unit, pivot[:, None], axis=-1))
+    identity = jnp.swapaxes(jax.nn.one_hot(others, size, dtype=unit.dtype), -1, -2)
+    return identity - reflector[:, :, None] * scaled[:, None, :]
+
+
+def _others(pivot: Int[Array, "N"], size: int) -> Int[Array, "N R"]:
+    """All classes but the pivot; the last one takes its place."""
+    classes = jnp.arange(size - 1)[None, :]
+    return jnp.where(classes == pivot[:, None], size - 1, classes)
+
+
+def check_start(
+    loss: str, fisher: Fisher, kernels: Kernels, outputs: Float[Array, "N C"], targets: Float[Array, "N C"]
+) -> None:
+    """Name what is singular before a loop, inside of which nothing is inspected.
+
+    Raises:
+        ValueError: undamped, and a Gram that is singular, or a loss whose curvature underflows; the message says where.
+    """
+    if loss == "mse":
+        fisher.at(outputs - targets).check(kernels)
+        return
+    factor, residual = whiten(loss, outputs, targets, fisher.needs_curvature)
+    lost = np.flatnonzero(np.isnan(np.asarray(residual)).any(axis=-1))
+    if lost.size and np.isfinite(np.asarray(outputs)).all():
+        logits = np.append(np.asarray(outputs)[lost[0]], [0.0] if loss == "logistic" else [])
+        raise ValueError(
+            f"the logits of sample {lost[0]} are {np.ptp(logits):.4g} apart, where the curvature of the {loss} loss vanishes in "
+            f"{outputs.dtype}, by which {fisher} divides; use damping > 0 (not relative to the curvature), or start from smaller "
+            "logits (scale the inputs or the weights)"
+        )
+    fisher.at(residual).check(whiten_kernels(kernels, factor))
+
+
+def _vanished(curvature: Float[Array, "N R"], need: Need) -> Bool[Array, "N 1"]:
+    """Samples on which the step needs curvature that is below the floor."""
+    floor = _floor(curvature)
+    if need == "everywhere":
+        return (curvature <= floor).any(axis=-1, keepdims=True)
+    if need == "somewhere":  # relative to the mean over samples, beside which the floor must be nothing
+        return jnp.full((len(curvature), 1), curvature.max() <= floor / jnp.finfo(curvature.dtype).eps)
+    return jnp.zeros((len(curvature), 1), bool)
+
+
+def _floor(outputs: Array) -> float:
+    return float(jnp.finfo(outputs.dtype).tiny) ** FLOOR
 
 
 def whiten_records(records: tuple[LayerRecord, ...], factor: Float[Array, "N C R"]) -> tuple[LayerRecord, ...]:

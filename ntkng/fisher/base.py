@@ -15,7 +15,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -68,6 +68,11 @@ class Fisher(abc.ABC):
         return not (isinstance(self.damping, (int, float)) and self.damping == 0)
 
     @property
+    def needs_curvature(self) -> Literal["nowhere", "somewhere", "everywhere"]:
+        """On which samples the loss must have curvature, as the step divides by it: on every one undamped."""
+        return "nowhere" if self.is_damped else "everywhere"
+
+    @property
     def is_matrix_free(self) -> bool:
         """Whether parameter steps form no Gram over all samples and outputs, so that none is inspected either."""
         return False
@@ -114,7 +119,9 @@ class Fisher(abc.ABC):
 
         The rows are those of the kernels' cross Grams; where outputs are independent the columns are the outputs.
         """
-        cross = self.kernel(kernels).cross
+        if is_concrete(kernels, self):
+            self.check(kernels)
+        cross = self._kernel(kernels)[1]
         if cross is None:
             raise ValueError("these kernels have no cross Grams; compute them with x_test, or pass everywhere(kernels)")
         return cross @ kernels.columns(residual)

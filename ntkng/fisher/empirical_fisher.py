@@ -50,6 +50,7 @@ class EmpiricalFisher(Fisher):
     residual: Float[AnyArray, "N C"] | None = None
 
     isotropic: ClassVar[bool] = False
+    needs_curvature: ClassVar[str] = "nowhere"  # pyright: ignore  # made of gradients
     reference = ("kunstner-hennig-balles-2019",)
 
     __repr__ = short_repr

@@ -206,6 +206,14 @@ class KFAC(Fisher):
                         "parts on which the reduced factors vanish; use damping > 0 or singular='pseudo-inverse'"
                     )
         super().check(kernels)
+        for layer in kernels.layers:
+            if layer.is_whitened_output and not self.is_damped and not self.is_pseudo:
+                rank = inspect("B", _grams(layer)[1].train).rank
+                if rank < kernels.outputs:
+                    raise ValueError(
+                        f"the curvature of the loss, backward Gram B of layer {layer.name}, has numerical rank {rank}, expected "
+                        f"{kernels.outputs}: some probabilities vanish on all samples; use damping > 0, or singular='pseudo-inverse'"
+                    )
 
     def inspect(self, kernels: Kernels) -> tuple[Conditioning, ...]:
         """Every `A + N rho_A I`, and `B + N rho_B I` of the layers before the output (`N S` with positions)."""

@@ -2,7 +2,8 @@ r"""Inverses of one Kronecker factor `X^T X / divisor + rho I`, through Grams or
 
 A layer's gradient is a sum over positions, `J[(n, c)] = sum_s delta[n, c, s] (outer) a[n, s]`. The rows `X` of a K-FAC factor
 are either all rows `a[n, s]` (or `delta[n, c, s]`), or one row per sample: the mean (sum) over its positions, here called
-*reduced* rows. With `rho = 0` all inverses are pseudo-inverses, with relative tolerance of working precision.
+*reduced* rows. With `rho = 0` all inverses are pseudo-inverses, with relative tolerance of working precision; where the rows
+are known to less than that, `tolerance` (of the Gram's eigenvalues, so squared) is that of the rows.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ def is_zero(damping: Damping) -> bool:
     return isinstance(damping, (int, float)) and damping == 0
 
 
-def solve_or_pseudo(gram: Float[Array, "n n"], shift: Damping, right: Float[Array, "n k"], pseudo: bool) -> Array:
+def solve_or_pseudo(
+    gram: Float[Array, "n n"], shift: Damping, right: Float[Array, "n k"], pseudo: bool, tolerance: float | None = None
+) -> Array:
     """`(G + shift I)^{-1} right`; where undamped and `pseudo`, `G^+ right`."""
-    return pseudo_inverse(gram) @ right if pseudo and is_zero(shift) else solve(gram, shift, right)
+    return pseudo_inverse(gram, tolerance) @ right if pseudo and is_zero(shift) else solve(gram, shift, right)
 
 
 # -- positions -------------------------------------------------------------------------------------------------------
@@ -80,13 +83,17 @@ def reduced_form(
 
 
 def times_inverse(
-    right: Float[Array, "k M"], rows: Float[Array, "n M"], divisor: float, damping: Damping
+    right: Float[Array, "k M"],
+    rows: Float[Array, "n M"],
+    divisor: float,
+    damping: Damping,
+    tolerance: float | None = None,
 ) -> Float[Array, "k M"]:
     """`right (X^T X / divisor + rho I)^{-1}`, by an `M x M` or an `n x n` system."""
     is_wide = rows.shape[1] > rows.shape[0]
     gram = self_product(rows) if is_wide else self_product(rows.T)
     if is_zero(damping):
-        inverse = pseudo_inverse(gram)
+        inverse = pseudo_inverse(gram, tolerance)
         return divisor * (right @ rows.T @ inverse @ inverse @ rows if is_wide else right @ inverse)
     if is_wide:
         return (right - solve(gram, divisor * damping, rows @ right.T).T @ rows) / damping
@@ -100,6 +107,7 @@ def row_weights(
     damping: Damping,
     pseudo: bool,
     known: Float[Array, "n n"] | None = None,
+    tolerance: float | None = None,
 ) -> Float[Array, "n k"]:
     """`V` with `V^T X = weights^T X (X^T X / divisor + rho I)^{-1}`: `divisor (X X^T + divisor rho I)^{-1} weights`.
 
@@ -107,22 +115,29 @@ def row_weights(
     """
     shift = divisor * damping
     if rows.shape[0] <= rows.shape[1] or (is_zero(damping) and not pseudo):
-        return divisor * solve_or_pseudo(self_product(rows) if known is None else known, shift, weights, pseudo)
+        return divisor * solve_or_pseudo(
+            self_product(rows) if known is None else known, shift, weights, pseudo, tolerance
+        )
     gram, seen = self_product(rows.T), jnp.matmul(rows.T, weights, precision="highest")
     if is_zero(damping):
-        inverse = pseudo_inverse(gram)
+        inverse = pseudo_inverse(gram, tolerance)
         return divisor * (rows @ (inverse @ (inverse @ seen)))
     return (weights - rows @ solve(gram, shift, seen)) / damping
 
 
 def reduced_row_weights(
-    weights: Float[Array, "nS k"], rows: Float[Array, "nS K"], positions: int, divisor: float, damping: Damping
+    weights: Float[Array, "nS k"],
+    rows: Float[Array, "nS K"],
+    positions: int,
+    divisor: float,
+    damping: Damping,
+    tolerance: float | None = None,
 ) -> Float[Array, "nS k"]:
     """`V` with `V^T X = weights^T X (R^T R / divisor + rho I)^{-1}`, `R` the mean rows of `X`."""
     reduced = reduce_rows(rows, positions, total=False)
     seen = reduced @ jnp.matmul(rows.T, weights, precision="highest")
     if is_zero(damping):
-        inverse = pseudo_inverse(self_product(reduced))
+        inverse = pseudo_inverse(self_product(reduced), tolerance)
         return divisor * repeat_rows(inverse @ (inverse @ seen), positions, total=False)
     solved = solve(self_product(reduced), divisor * damping, seen)
     return (weights - repeat_rows(solved, positions, total=False)) / damping

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 from ntkng.conditioning import Conditioning, inspect
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.combine import combine
-from ntkng.fisher.conjugate_gradients import ConjugateGradients, layer_product
+from ntkng.fisher.conjugate_gradients import ConjugateGradients
 from ntkng.fisher.dense import DenseLayer
 from ntkng.fisher.patterns import TINY, coupled_system, pattern_alpha, separate_groups
 from ntkng.fisher.solves import project, shifted, solve, symmetric_part
@@ -126,7 +126,7 @@ class LayerPattern(Fisher):
                 "solver=None"
             )
         shift = len(residual) * self.damping
-        solved = [c * solver.solve(layer_product([records[i] for i in g], shift), right) for c, g in groups]
+        solved = [c * solver.solve([records[i] for i in g], right, shift) for c, g in groups]
         return _per_layer(groups, solved, len(records))
 
     def dense(self, layers: Sequence[DenseLayer], samples: int) -> Float[np.ndarray, "P P"]:

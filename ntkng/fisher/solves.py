@@ -41,4 +41,7 @@ def pseudo_inverse(gram: Float[Array, "n n"], tolerance: float | None = None) ->
         tolerance = len(gram) * float(jnp.finfo(gram.dtype).eps)
     kept = jnp.abs(values) > tolerance * jnp.abs(values).max()
     inverse = jnp.where(kept, 1 / jnp.where(kept, values, 1), 0)
-    return (vectors * inverse) @ vectors.T
+    # once more through the Gram: eigenvectors are exact to rounding of their largest entry, but where a row of the Gram is tiny
+    # (a saturated probability, see ntkng.whitening) what it is multiplied with is large
+    vectors = jnp.matmul(gram, vectors, precision="highest") * inverse
+    return jnp.matmul(vectors * inverse, vectors.T, precision="highest")

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -79,6 +79,11 @@ class UnitWise(Fisher):
         if not self.relative:
             return {}
         return {"large_damping": "the damping is relative to each layer's mean block, so that rho K has another limit"}
+
+    @property
+    def needs_curvature(self) -> Literal["nowhere", "somewhere"]:
+        """A damping that is relative to the mean block vanishes where all blocks do."""
+        return "somewhere" if self.relative else "nowhere"
 
     def unit_sampling(self) -> UnitSampling:
         """How to sample the units that the kernels must hold."""
