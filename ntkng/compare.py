@@ -10,11 +10,14 @@ from ntkng.report import Claim, Report
 from ntkng.statistics import Estimate, mean
 from ntkng.trajectory import Trajectory
 
+ROUNDING = 64  # roundings of a function that are no difference
+
 
 def relative_distance(simulated: Trajectory, predicted: Trajectory, on: str = "train") -> Float[np.ndarray, "*seeds T"]:
     """`|f_t - f_t^closed| / |r_0|` at each time; `r_0` is the residual on the training inputs, for the test set too.
 
-    For cross-entropy, probabilities take the place of the functions, and `r_0 = p_0 - y`.
+    For cross-entropy, probabilities take the place of the functions, and `r_0 = p_0 - y`. Where there is nothing to learn, `r_0`
+    being rounding of `f_0`, a difference that is rounding too is a distance of 0, any other one is infinitely far.
 
     Raises:
         TypeError: something else than trajectories.
@@ -36,8 +39,13 @@ def relative_distance(simulated: Trajectory, predicted: Trajectory, on: str = "t
     if np.shape(one)[-3:] != np.shape(other)[-3:]:
         raise ValueError(f"shapes do not fit: simulated {np.shape(one)}, predicted {np.shape(other)}")
     difference = np.linalg.norm(one - other, axis=(-2, -1))
-    scale = np.linalg.norm(simulated.residual[..., 0, :, :], axis=(-2, -1))
-    return difference / scale[..., None]
+    scale = np.linalg.norm(simulated.residual[..., 0, :, :], axis=(-2, -1))[..., None]
+    precision = max(np.finfo(np.result_type(path.train, np.float32)).eps for path in (simulated, predicted))
+    rounding = ROUNDING * precision * np.linalg.norm(other, axis=(-2, -1))
+    start = ROUNDING * precision * np.linalg.norm(np.asarray(simulated.targets, dtype=np.float64))
+    is_there = np.broadcast_to(scale <= start, difference.shape)
+    stays = np.where(difference <= rounding, 0.0, np.where(np.isnan(difference), np.nan, np.inf))
+    return np.where(is_there, stays, difference / np.where(is_there, 1.0, scale))
 
 
 def compare(

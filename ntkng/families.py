@@ -1,62 +1,18 @@
-"""Exponential families with their canonical link: what a loss is, seen from the logits.
-
-A family has the negative log-likelihood `l(f, y) = A(f) - y.f` (up to a term in `y`), the mean `mu(f) = grad A(f)` and
-the variance `Lambda(f) = dmu/df = Hess A(f)`, which is the Fisher information in the logits and also the Hessian of
-`l` (so the Fisher matrix is the generalised Gauss-Newton matrix; Martens 2020). The gradient is `mu(f) - y`.
-Everything is NumPy float64 and takes leading batch axes, so that a whole path `[T N C]` goes through at once.
-"""
+"""Exponential families with their canonical link: see `ntkng.family` for what one is."""
 
 from __future__ import annotations
 
-import abc
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
-from scipy.special import expit, log_expit, logsumexp
+from scipy.special import expit, log_expit, logit
+
+from ntkng.family import Family
+from ntkng.log_space import against_the_rest, excess, log, log_mixture, log_partition_excess, weighted
 
 __all__ = ["Bernoulli", "Family", "Gaussian", "Poisson", "Softmax"]
 
-
-@dataclasses.dataclass(frozen=True)
-class Family(abc.ABC):
-    """An exponential family with canonical link."""
-
-    @abc.abstractmethod
-    def mean(self, f: Float[np.ndarray, "... N C"]) -> Float[np.ndarray, "... N C"]:
-        """`mu(f)`."""
-
-    @abc.abstractmethod
-    def variance(self, f: Float[np.ndarray, "... N C"]) -> Float[np.ndarray, "... N C C"]:
-        """`Lambda(f) = dmu/df`, one `C x C` block a sample (no `1/N`)."""
-
-    @abc.abstractmethod
-    def solve_variance(self, f: Float[np.ndarray, "... N C"], v: Float[np.ndarray, "... N C"]) -> np.ndarray:
-        """`Lambda(f)^+ v` for `v` in the range of `Lambda` (for softmax: rows that sum to zero), in closed form."""
-
-    @abc.abstractmethod
-    def link(self, mu: Float[np.ndarray, "... N C"]) -> Float[np.ndarray, "... N C"]:
-        """Logits that have the mean `mu` (softmax: those whose class mean is zero)."""
-
-    @abc.abstractmethod
-    def loss(self, f: Float[np.ndarray, "... N C"], y: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "..."]:
-        """Negative log-likelihood, summed over `C` and averaged over the `N` samples (here is the `1/N`)."""
-
-    @abc.abstractmethod
-    def contract(self, f: Float[np.ndarray, "N C"], y: Float[np.ndarray, "N C"], log_decay: np.ndarray) -> np.ndarray:
-        """Logits `[... N C]` of the mean `y + exp(log_decay) (mu(f) - y)`, accurate however small the decay is."""
-
-    def residual(self, f: Float[np.ndarray, "... N C"], y: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "... N C"]:
-        """`mu(f) - y`, the gradient of each sample's loss in its logits."""
-        return self.mean(f) - y
-
-    def validate_targets(self, y: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
-        """`y` as float64; raises `ValueError` when it is not a finite `[N C]` array of possible means."""
-        return _finite_matrix(y, "targets")
-
-    def validate_logits(self, f: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
-        """`f` as float64; raises `ValueError` when it is not a finite `[N C]` array."""
-        return _finite_matrix(f, "logits")
+SIMPLEX = 1e-6  # how far rows of probabilities may be off 1: soft labels are kept in float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +36,12 @@ class Gaussian(Family):
         """`mu`."""
         return np.asarray(mu, dtype=np.float64)
 
-    def loss(self, f, y):
-        """`(1/2N) sum |f - y|^2`."""
-        return 0.5 * np.sum((np.asarray(f) - y) ** 2, axis=-1).mean(-1)
+    def _loss(self, f, y):
+        return 0.5 * (f - y) ** 2
+
+    def _divergence(self, f, other):
+        with np.errstate(over="ignore"):
+            return 0.5 * np.sum((f - other) ** 2, axis=-1)
 
     def contract(self, f, y, log_decay):
         """`y + exp(log_decay) (f - y)`."""
@@ -107,29 +66,29 @@ class Bernoulli(Family):
 
     def link(self, mu):
         """`log mu - log(1 - mu)`."""
-        mu = np.asarray(mu, dtype=np.float64)
-        return _log(mu) - _log(1 - mu)
+        return logit(np.asarray(mu, dtype=np.float64))
 
-    def loss(self, f, y):
-        """Cross-entropy."""
-        f = np.asarray(f, dtype=np.float64)
-        return np.sum(-y * log_expit(f) - (1 - y) * log_expit(-f), axis=-1).mean(-1)
+    def _loss(self, f, y):
+        return -weighted(y, log_expit(f)) - weighted(1 - y, log_expit(-f))
 
-    def residual(self, f, y):
-        """`sigma(f) - y`, without cancellation for hard labels."""
-        return (1 - y) * self.mean(f) - y * self.mean(-np.asarray(f))
+    def _residual(self, f, y):  # without cancellation for hard labels
+        return (1 - y) * self.mean(f) - y * self.mean(-f)
+
+    def _divergence(self, f, other):
+        both, zeros = np.stack([log_expit(-f), log_expit(f)], axis=-1), np.zeros_like(f)
+        return log_partition_excess(both, np.stack([zeros, f], axis=-1), np.stack([zeros, other], axis=-1)).sum(-1)
 
     def contract(self, f, y, log_decay):
         """Log-odds of the contracted mean."""
         f = np.asarray(f, dtype=np.float64)
-        return _log_mixture(log_expit(f), y, log_decay) - _log_mixture(log_expit(-f), 1 - y, log_decay)
+        return log_mixture(log_expit(f), y, log_decay) - log_mixture(log_expit(-f), 1 - y, log_decay)
 
-    def validate_targets(self, y):
-        """Also: entries in [0, 1]."""
-        y = super().validate_targets(y)
-        if y.min() < 0 or y.max() > 1:
-            raise ValueError(f"Bernoulli targets must lie in [0, 1], got minimum {y.min():.4g}, maximum {y.max():.4g}")
-        return y
+    def require_means(self, y):
+        """Entries in [0, 1]."""
+        if not (y.min() >= 0 and y.max() <= 1):
+            raise ValueError(
+                f"Bernoulli targets must lie in [0, 1], got minimum {y.min():.4g}, maximum {y.max():.4g}; map labels to 0 and 1"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,14 +97,13 @@ class Softmax(Family):
 
     def mean(self, f):
         """`softmax(f)`."""
-        return expit(-_against_the_rest(f))
+        return expit(-against_the_rest(f))
 
     def variance(self, f):
-        """`diag(p) - p p^T`."""
-        margin = _against_the_rest(f)
-        p = expit(-margin)
-        products = p[..., :, None] * p[..., None, :]
-        return np.where(np.eye(p.shape[-1], dtype=bool), _diagonal(p * expit(margin)), -products)  # no 1 - p
+        """`diag(p) - p p^T`, with `p (1 - p)` on the diagonal."""
+        margin = against_the_rest(f)
+        p, is_diagonal = expit(-margin), np.eye(margin.shape[-1], dtype=bool)
+        return np.where(is_diagonal, _diagonal(p * expit(margin)), -p[..., :, None] * p[..., None, :])
 
     def solve_variance(self, f, v):
         """`v/p - mean_c(v/p)`: indeed `Lambda (v/p) = v` when `sum_c v = 0`, and this has no all-ones part."""
@@ -154,31 +112,34 @@ class Softmax(Family):
 
     def link(self, mu):
         """`log p - mean_c log p`."""
-        log_p = _log(np.asarray(mu, dtype=np.float64))
+        log_p = log(np.asarray(mu, dtype=np.float64))
         return log_p - log_p.mean(-1, keepdims=True)
 
-    def loss(self, f, y):
-        """Cross-entropy."""
-        return np.sum(-y * log_expit(-_against_the_rest(f)), axis=-1).mean(-1)
+    def _loss(self, f, y):
+        return -weighted(y, log_expit(-against_the_rest(f)))
 
-    def residual(self, f, y):
-        """`p - y`, without cancellation for hard labels."""
-        margin = _against_the_rest(f)
+    def _residual(self, f, y):  # without cancellation for hard labels
+        margin = against_the_rest(f)
         return (1 - y) * expit(-margin) - y * expit(margin)
+
+    def _divergence(self, f, other):
+        return log_partition_excess(log_expit(-against_the_rest(f)), f, other)
 
     def contract(self, f, y, log_decay):
         """`log p - mean_c log p` of the contracted mean."""
-        log_p = _log_mixture(log_expit(-_against_the_rest(f)), y, log_decay)
+        log_p = log_mixture(log_expit(-against_the_rest(f)), y, log_decay)
         return log_p - log_p.mean(-1, keepdims=True)
 
-    def validate_targets(self, y):
-        """Also: at least two classes, rows on the simplex."""
-        y = super().validate_targets(y)
+    def require_means(self, y):
+        """At least two classes, rows on the simplex."""
         if y.shape[-1] < 2:
             raise ValueError(f"softmax needs at least 2 classes, got targets of shape {y.shape}; use Bernoulli for one")
-        if y.min() < 0 or np.abs(y.sum(-1) - 1).max() > 1e-10:
-            raise ValueError(f"softmax targets must be rows on the simplex, got row sums {y.sum(-1)}; one-hot encode")
-        return y
+        off = np.abs(y.sum(-1) - 1).max()
+        if not (y.min() >= 0 and off <= SIMPLEX):
+            raise ValueError(
+                f"softmax targets must be rows on the simplex, got row sums off by {off:.1e}, smallest entry {y.min():.3g}; "
+                "one-hot encode labels"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,52 +160,27 @@ class Poisson(Family):
 
     def link(self, mu):
         """`log mu`."""
-        return _log(np.asarray(mu, dtype=np.float64))
+        return log(np.asarray(mu, dtype=np.float64))
 
-    def loss(self, f, y):
-        """`(1/N) sum e^f - y f`; the constant `log y!` is left out."""
-        return np.sum(self.mean(f) - y * np.asarray(f), axis=-1).mean(-1)
+    def _loss(self, f, y):  # the constant `log y!` is left out
+        return np.exp(f) - weighted(y, f)
+
+    def _divergence(self, f, other):
+        with np.errstate(over="ignore", invalid="ignore"):  # only in what is not chosen
+            moved, half = other - f, np.exp(f / 2)  # a large rate and a small change are multiplied in halves
+            far = np.exp(other) * -np.expm1(np.log1p(np.maximum(moved, 0)) - np.maximum(moved, 0))
+            small = excess(np.minimum(moved, 1))
+            return np.sum(np.where(moved > 1, far, np.where(small == 0, 0.0, half * small) * half), axis=-1)
 
     def contract(self, f, y, log_decay):
         """`log` of the contracted mean."""
-        return _log_mixture(np.asarray(f, dtype=np.float64), y, log_decay)
+        return log_mixture(np.asarray(f, dtype=np.float64), y, log_decay)
 
-    def validate_targets(self, y):
-        """Also: no negative counts."""
-        y = super().validate_targets(y)
-        if y.min() < 0:
+    def require_means(self, y):
+        """No negative counts."""
+        if not y.min() >= 0:
             raise ValueError(f"Poisson targets must be >= 0, got {y.min():.4g}")
-        return y
-
-
-def _finite_matrix(array, name: str) -> np.ndarray:
-    array = np.asarray(array, dtype=np.float64)
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"{name} must have shape [N C], got {array.shape}; write one output as array[:, None]")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got {np.sum(~np.isfinite(array))} entries that are not")
-    return array
 
 
 def _diagonal(v: np.ndarray) -> np.ndarray:
     return v[..., :, None] * np.eye(v.shape[-1])
-
-
-def _log(x: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):  # log 0 = -inf is meant
-        return np.log(x)
-
-
-def _log_mixture(log_mean: np.ndarray, y: np.ndarray, log_decay: np.ndarray) -> np.ndarray:
-    """`log(y + d (mu - y))` from `log mu` and `log d`, as the sum of the non-negative `(1 - d) y` and `d mu`."""
-    log_d = np.asarray(log_decay, dtype=np.float64)[..., None, None]
-    if np.any(log_d > 0):
-        raise ValueError(f"log_decay must be <= 0, got {log_d.max():.4g}")
-    return np.logaddexp(_log(-np.expm1(log_d)) + _log(y), log_d + log_mean)
-
-
-def _against_the_rest(f: np.ndarray) -> np.ndarray:
-    """`x_c = log sum_{k != c} e^{f_k - f_c}`, so that `p_c = sigma(-x_c)` and `1 - p_c = sigma(x_c)`, both accurate."""
-    f = np.asarray(f, dtype=np.float64)
-    others = np.where(np.eye(f.shape[-1], dtype=bool), -np.inf, f[..., None, :] - f[..., :, None])
-    return np.asarray(logsumexp(others, axis=-1))

@@ -82,8 +82,8 @@ class LogisticProblem:
 
     def fisher(self, w: Float[np.ndarray, " d"]) -> Float[np.ndarray, "d d"]:
         """`X^T S X / N`."""
-        r = self.residuals(w)
-        return (self.X.T * (r * (1 - r))) @ self.X / len(self.y)
+        margins = self.margins(w)
+        return (self.X.T * (expit(-margins) * expit(margins))) @ self.X / len(self.y)
 
     def weights(self, w: Float[np.ndarray, "*T d"]) -> Float[np.ndarray, "*T d"]:
         """`w` as float64; raises `ValueError` when it is not finite or its last axis is not `d`."""

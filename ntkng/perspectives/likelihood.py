@@ -6,13 +6,18 @@ import abc
 import dataclasses
 
 import numpy as np
+import scipy.linalg
 from jaxtyping import Float
 from scipy import stats
 
 from ntkng.families import Bernoulli, Family, Gaussian, Poisson, Softmax
+from ntkng.targets import paired
 
 __all__ = ["Canonical", "Likelihood", "PoissonIdentityLink", "output_fisher"]
 
+CHARLIER_NODES = 8
+COUNTED = 1e4  # means up to which counts are listed one by one
+LARGEST_MEAN = 1e12
 GAUSS_HERMITE_NODES = 8  # exact for polynomials of degree 15; the score of a Gaussian is linear
 
 
@@ -87,7 +92,7 @@ class Canonical(Likelihood):
             weights = weights / weights.sum()
             return mu + nodes[:, None, None], np.broadcast_to(weights[:, None, None], (nodes.size, *mu.shape))
         if isinstance(self.family, Bernoulli):
-            return np.stack([np.zeros_like(mu), np.ones_like(mu)]), np.stack([1.0 - mu, mu])
+            return np.stack([np.zeros_like(mu), np.ones_like(mu)]), np.stack([self.family.mean(-np.asarray(z)), mu])
         if isinstance(self.family, Softmax):
             classes = np.eye(mu.shape[1])[:, None, :] * np.ones_like(mu)
             return classes, np.broadcast_to(mu.T[:, :, None], classes.shape)
@@ -104,15 +109,18 @@ class PoissonIdentityLink(Likelihood):
 
     def score(self, z, y):
         """`1 - y/z`."""
-        return 1.0 - y / _positive(z)
+        z, y = _pair(z, y)
+        return (z - y) / z
 
     def hessian(self, z, y):
         """`y / z^2` on the diagonal."""
-        return (y / _positive(z) ** 2)[..., None] * np.eye(np.shape(z)[-1])
+        z, y = _pair(z, y)
+        return (y / z / z)[..., None] * np.eye(z.shape[-1])
 
     def loss(self, z, y):
         """`(1/N) sum z - y log z`."""
-        return float(np.sum(z - y * np.log(_positive(z)), axis=-1).mean())
+        z, y = _pair(z, y)
+        return float(np.sum(z - y * np.log(z), axis=-1).mean())
 
     def outcomes(self, z):
         """Counts up to a negligible tail."""
@@ -134,21 +142,50 @@ def output_fisher(likelihood: Likelihood, z: Float[np.ndarray, "N C"]) -> Float[
     if not likelihood.independent:
         return np.einsum("knc,knd,knd->ncd", score, score, weights)
     mean = np.einsum("knc,knc->nc", score, weights)
-    second = np.einsum("knc,knc,knc->nc", score, score, weights)
+    second = (score * weights * score).sum(axis=0)  # in this order: squares of large scores have small weights
     product = mean[:, :, None] * mean[:, None, :]
     diagonal = np.eye(z.shape[1], dtype=bool)
     return np.where(diagonal, second[:, :, None], product)
 
 
 def _counts(mu: Float[np.ndarray, "N C"]) -> tuple[Float[np.ndarray, "K N C"], Float[np.ndarray, "K N C"]]:
-    mean = float(np.max(mu))
-    largest = int(np.ceil(mean + 10.0 * np.sqrt(mean) + 60.0))  # by Chernoff, a mass below 1e-20 is left out
-    counts = np.arange(largest + 1, dtype=np.float64)[:, None, None] * np.ones_like(mu)
-    return counts, stats.poisson.pmf(counts, mu)
+    """All counts that matter; for large means the nodes of the Gauss-Charlier rule in their place.
+
+    By Chernoff, a mass below 1e-20 is left out. The rule is exact for polynomials of degree 15 in the count; both scores are linear.
+
+    Raises:
+        ValueError: a mean so large that its standard deviation is lost beside it.
+    """
+    if not np.max(mu) <= LARGEST_MEAN:
+        raise ValueError(
+            f"counts of mean {np.max(mu):.3g} cannot be told apart from their mean in float64; expected at most "
+            f"{LARGEST_MEAN:.0e}: scale the rates down, or use the variance of the family (its Fisher information) itself"
+        )
+    is_small = mu <= COUNTED
+    mean = float(np.max(mu, where=is_small, initial=0.0))
+    number = max(int(np.ceil(mean + 10.0 * np.sqrt(mean) + 60.0)) + 1, CHARLIER_NODES)
+    counts = np.arange(number, dtype=np.float64)[:, None, None] * np.ones_like(mu)
+    weights = np.where(is_small, stats.poisson.pmf(counts, np.where(is_small, mu, 0.0)), 0.0)
+    for place in zip(*np.nonzero(~is_small), strict=True):
+        counts[:CHARLIER_NODES, *place], weights[:CHARLIER_NODES, *place] = _charlier(float(mu[place]))
+    return counts, weights
+
+
+def _charlier(mean: float) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Nodes and weights of the Gauss rule of the Poisson law, from its three-term recurrence (Golub and Welsch)."""
+    index = np.arange(CHARLIER_NODES)
+    nodes, vectors = scipy.linalg.eigh_tridiagonal(index.astype(float), np.sqrt(mean * index[1:]))
+    return mean + nodes, vectors[0] ** 2
+
+
+def _pair(z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    z, y = paired(_positive(z), y)
+    Poisson().require_means(y)
+    return z, y
 
 
 def _positive(z: Float[np.ndarray, "... C"]) -> Float[np.ndarray, "... C"]:
     z = np.asarray(z, dtype=np.float64)
-    if np.any(z <= 0.0):
+    if not np.all(z > 0.0):
         raise ValueError(f"an identity link needs positive outputs, got {z.min():.4g}; add a positive output layer")
     return z

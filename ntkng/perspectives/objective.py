@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ntkng.perspectives.likelihood import Likelihood, output_fisher
+from ntkng.perspectives.likelihood import Canonical, Likelihood, output_fisher
+from ntkng.validation import real_array
 
 __all__ = ["Objective", "relative_difference"]
 
@@ -41,9 +42,11 @@ class Objective:
     targets: Float[np.ndarray, "N C"]
 
     def __post_init__(self) -> None:
-        targets = np.asarray(self.targets, dtype=np.float64)
+        targets = real_array("targets", self.targets).astype(np.float64)
         if targets.ndim != 2:
             raise ValueError(f"targets must have shape [N C], got {targets.shape}; write one output as y[:, None]")
+        if isinstance(self.likelihood, Canonical):
+            self.likelihood.family.require_means(targets)
         object.__setattr__(self, "targets", targets)
 
     def outputs(self, theta: Float[np.ndarray, " P"]) -> Float[np.ndarray, "N C"]:

@@ -11,10 +11,12 @@ from ntkng.validation import real_array
 def percent_loss_change(before: Float[np.ndarray, "..."], after: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """`100 (L(after) - L(before)) / L(before)` of one batch, before and after the update it caused.
 
-    Gauss-Newton on the mean squared error with full row rank predicts `100 ((1 - eta L_b)^2 - 1)`.
+    Gauss-Newton on the mean squared error with full row rank predicts `100 ((1 - eta L_b)^2 - 1)`. A loss of 0 that stays 0 has
+    changed by 0 %, one that does not by infinitely many.
     """
     before, after = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
-    return 100 * (after - before) / before
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(after == before, np.where(np.isfinite(before), 0.0, np.nan), 100 * ((after - before) / before))
 
 
 def linear_cka(x: Float[np.ndarray, "N p"], y: Float[np.ndarray, "N q"]) -> float:

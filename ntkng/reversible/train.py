@@ -19,6 +19,8 @@ from ntkng.reversible.metrics import percent_loss_change
 from ntkng.reversible.network import RevMLP, Weights
 from ntkng.reversible.objective import Objective
 from ntkng.reversible.update import RightInverse, gauss_newton_direction
+from ntkng.targets import border
+from ntkng.validation import real_array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +45,12 @@ def gauss_newton(learning_rate: float, inverse: RightInverse | None = None) -> O
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Training and held-out samples: inputs `[N, D]`, targets `[N, C]`."""
+    """Training and held-out samples: inputs `[N, D]`, targets `[N, C]`; kept as float64.
+
+    Raises:
+        TypeError: arrays that are not numeric.
+        ValueError: shapes that do not fit each other, no samples, NaN or infinite entries.
+    """
 
     inputs: Any
     targets: Any
@@ -51,12 +58,16 @@ class Split:
     test_targets: Any
 
     def __post_init__(self) -> None:
-        for inputs, targets in ((self.inputs, self.targets), (self.test_inputs, self.test_targets)):
-            if np.ndim(inputs) != 2 or np.ndim(targets) != 2 or len(inputs) != len(targets):
+        for part in ("", "test_"):
+            inputs = real_array(f"{part}inputs", getattr(self, f"{part}inputs")).astype(np.float64)
+            targets = real_array(f"{part}targets", getattr(self, f"{part}targets")).astype(np.float64)
+            if inputs.ndim != 2 or targets.ndim != 2 or len(inputs) != len(targets):
                 raise ValueError(
-                    f"got inputs {np.shape(inputs)} and targets {np.shape(targets)}, expected [N, D] and [N, C]; "
-                    "one-hot encode labels"
+                    f"got {part}inputs {inputs.shape} and {part}targets {targets.shape}, expected [N, D] and [N, C]; one-hot encode "
+                    "labels, write one output as [N, 1]"
                 )
+            object.__setattr__(self, f"{part}inputs", inputs)
+            object.__setattr__(self, f"{part}targets", targets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +131,11 @@ def train(
         progress: wraps the range of epochs, for a progress bar.
 
     Raises:
-        ValueError: when `batch` does not fit or comes without `key`, or `epochs < 1`.
+        ValueError: when `batch` does not fit or comes without `key`, `epochs < 1`, data for another network or another
+            objective.
     """
     objectives.check_objective(objective)
+    _check_data(model, weights, data, objective)
     size = len(data.inputs)
     if epochs < 1 or (batch is not None and not 1 <= batch <= size):
         raise ValueError(f"got epochs={epochs}, batch={batch}, expected epochs >= 1 and batch in 1..{size} or None")
@@ -131,21 +144,28 @@ def train(
     with jax.enable_x64(x64):
         model, weights = jax.tree.map(jnp.asarray, (model, weights))
         x, y, test_x, test_y = (jnp.asarray(a) for a in dataclasses.astuple(data))
+        middle = border(data.targets, data.test_targets)
         state = optimiser.transformation.init(weights)
         kept: dict[int, Any] = {0: weights}
-        scores = [_scores(model, weights, x, y, test_x, test_y, objective)]
+        scores = [_scores(model, weights, x, y, test_x, test_y, middle, objective)]
         steps = []
         for epoch in progress(range(epochs)):
             order = _batches(size, batch, key, epoch)
             weights, state, step = _epoch(model, weights, state, x[order], y[order], objective, optimiser)
             steps.append(to_numpy(step))
-            scores.append(_scores(model, weights, x, y, test_x, test_y, objective))
+            scores.append(_scores(model, weights, x, y, test_x, test_y, middle, objective))
             if epoch + 1 in snapshots:
                 kept[epoch + 1] = weights
         train_loss, train_accuracy, test_loss, test_accuracy = np.asarray(scores, dtype=np.float64).T
     before, after, ranks = (np.stack([step[i] for step in steps]) for i in range(3))
     kept = {epoch: to_numpy(weights) for epoch, weights in kept.items()}
     return Record(train_loss, train_accuracy, test_loss, test_accuracy, before, after, ranks.min(1), kept)
+
+
+def _check_data(model: RevMLP, weights: Weights, data: Split, objective: Objective) -> None:
+    logits = jax.eval_shape(model.logits, weights, jax.ShapeDtypeStruct(np.shape(data.inputs), np.float32)).shape[-1]
+    for name, targets in (("targets", data.targets), ("test_targets", data.test_targets)):
+        objectives.check_targets(objective, targets, logits, name)
 
 
 def _batches(size: int, batch: int | None, key: jax.Array | None, epoch: int) -> np.ndarray:
@@ -183,13 +203,13 @@ def _direction(model: RevMLP, weights: Weights, x: Array, y: Array, objective: O
 
 
 @partial(jax.jit, static_argnames=("objective",))
-def _scores(model: RevMLP, weights: Weights, x, y, test_x, test_y, objective: Objective) -> Array:
+def _scores(model: RevMLP, weights: Weights, x, y, test_x, test_y, middle, objective: Objective) -> Array:
     train_f, test_f = model.logits(weights, x), model.logits(weights, test_x)
     return jnp.stack(
         [
             objectives.loss(objective, train_f, y),
-            objectives.accuracy(train_f, y),
+            objectives.accuracy(train_f, y, middle),
             objectives.loss(objective, test_f, test_y),
-            objectives.accuracy(test_f, test_y),
+            objectives.accuracy(test_f, test_y, middle),
         ]
     )
