@@ -49,7 +49,7 @@ ISOTROPY = 1e-8
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """Logistic flow against small steps, softmax steps against the iteration."""
-    width, seeds = settings.choose((1024, 2), (2048, 3), (4096, 6))
+    width, seeds = settings.choose((2048, 6), (2048, 8), (4096, 8))
     counts = settings.choose((32, 64), (16, 32, 64), (16, 32, 64, 128))
     fishers = settings.choose(FISHERS[1::2], FISHERS)  # quick: block-diagonal and K-FAC
     flows = {

@@ -58,7 +58,7 @@ class Run:
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """Simulations at three dampings of each approximation, spectra over dampings, and K-FAC's split."""
-    width, seeds = settings.choose((1024, 5), (2048, 8), (4096, 8))
+    width, seeds = settings.choose((1024, 10), (2048, 10), (4096, 10))
     cases = [(kind, kappa) for kind, kappas in KAPPAS.items() for kappa in kappas]
     setting = problem(width, settings.seed)
     kernels = analytic(setting.network, setting.x, setting.x_test)
@@ -69,7 +69,7 @@ def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     runs = [hold_case(*case, setting, kernels, path, theory) for case, path in paths.items()]
     spectra = karakida_poles.spectrum(settings.seed)
     example = karakida_poles.diverging(settings.seed)
-    widths, networks = settings.choose(((64, 256, 1024), 4), ((64, 256, 1024, 2048), 8))
+    widths, networks = settings.choose(((64, 256, 1024), 8), ((64, 256, 1024, 2048), 8))
     splits = karakida_pi_rule.rows(lambda width: problem(width, settings.seed), widths, networks, settings.seed)
     claims = [
         *training_claims(runs, np.sqrt(2048 / width)),

@@ -65,7 +65,7 @@ class Run:
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """Losses of simulations and closed forms at `eta = 1/alpha` and `1/(2 alpha)`."""
-    width, seeds = settings.choose((512, 2), (WIDTH, 4), (2 * WIDTH, 8))
+    width, seeds = settings.choose((512, 6), (WIDTH, 8), (2 * WIDTH, 8))
     cases = settings.track(CASES, "training dynamics")
     runs = [run(*case, width, seeds, settings.seed, theory) for case in cases]
     table = pd.DataFrame([row for one in runs for row in rows(one)])

@@ -40,7 +40,7 @@ BOUND, TEST_BOUND, FACTOR = 0.03, 0.12, 0.03
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """Leverages, spectra of `K` and training, with and without the transform."""
-    width, seeds = settings.choose((1024, 3), (2048, 4), (4096, 8))
+    width, seeds = settings.choose((1024, 6), (2048, 8), (4096, 8))
     transform, splits = inputs(settings.seed)
     kernels = {name: layer_kernels(name, settings.seed) for name in INPUTS}
     runs = {}

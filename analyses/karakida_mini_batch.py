@@ -43,7 +43,7 @@ FITTED = 0.03  # residual on the batch after its step, relative to the one befor
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """Passes over three batches with every approximation."""
-    width, seeds = settings.choose((1024, 2), (2048, 4), (4096, 8))
+    width, seeds = settings.choose((1024, 8), (2048, 8), (4096, 8))
     chosen = settings.choose((FISHERS[0], FISHERS[3]), FISHERS)  # quick: exact and K-FAC
     fishers = {**{fisher.name: fisher for fisher in chosen}, "Exact, damped": damped(settings.seed)}
     runs = {

@@ -61,7 +61,7 @@ class Rate:
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """Fitted rates of all approximations at several step sizes, and the modes of gradient descent."""
-    width, networks = settings.choose((512, 3), (1024, 4), (2048, 10))
+    width, networks = settings.choose((512, 10), (1024, 10), (2048, 10))
     fishers = settings.choose(FISHERS[1:4:2], FISHERS)  # quick: block-diagonal and K-FAC
     rates = [
         rate(fisher, c, width, networks, settings.seed, theory)

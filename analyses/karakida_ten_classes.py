@@ -42,7 +42,7 @@ ISOTROPY = 1e-6
 
 def study(settings: Settings, theory: Theory = RIGHT) -> Study:
     """Training of networks with ten outputs, the closed form, and the spectra of their own `K`."""
-    width, seeds = settings.choose((768, 1), (2048, 3), (4096, 4))
+    width, seeds = settings.choose((768, 1), (2048, 6), (4096, 6))
     fishers = settings.choose(FISHERS[0:3:2], FISHERS)  # quick: gradient descent and block-diagonal
     chosen = settings.track(fishers, "ten classes", len(fishers))
     runs = {fisher.name: run(fisher, width, seeds, settings.seed, theory) for fisher in chosen}

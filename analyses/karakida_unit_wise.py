@@ -79,7 +79,7 @@ def compare_alpha(case: Case, alphas: Mapping[int, np.ndarray], theory: Theory) 
     """`alpha` per hidden unit: at every width, extrapolated to infinite width, and predicted."""
     by_width = {width: per_unit(case, width, values) for width, values in alphas.items()}
     found = limit({w: values[:, None] for w, values in by_width.items()}, powers=(1.0,))
-    extrapolated = Estimate(float(found.value[0]), float(found.standard_error[0]), int(found.degrees[0]))
+    extrapolated = Estimate(float(found.value[0]), float(found.standard_error[0]), float(found.degrees[0]))
     return {"by width": by_width, "extrapolated": extrapolated, "predicted": alpha_per_unit(case, KAPPA, theory)}
 
 

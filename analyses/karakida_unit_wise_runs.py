@@ -44,7 +44,7 @@ def measure(settings: Settings) -> Measured:
     points = settings.choose(2**9, 2**12)
     cases = (Case("erf", 1, points), Case("relu", 1, points), Case("erf", 3, points))
     widths = settings.choose((128, 512), (128, 256, 512, 1024), (256, 512, 1024, 2048, 4096))
-    seeds, networks = settings.choose((10, 4), (12, 6), (24, 8))
+    seeds, networks = settings.choose((10, 8), (12, 8), (24, 8))
     alphas = {
         case: {width: finite_alphas(case, width, KAPPA, seeds, settings.seed) for width in widths}
         for case in settings.track(cases, "unit-wise: alpha of finite networks")

@@ -9,6 +9,8 @@ import json
 import re
 from pathlib import Path
 
+from markers import fill
+
 from analyses.binomial import interval
 from ntkng.report import Claim, Report
 
@@ -84,13 +86,7 @@ def filled(text: str) -> str:
     report = load()
     makers = {"false alarms": false_alarms, "smallest errors": smallest_errors, "detected": detected}
     for name, make in makers.items():
-        table = make(report)
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text, count = re.subn(
-            pattern, lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text, flags=re.DOTALL
-        )
-        if count != 1:
-            raise ValueError(f"expected one place for the table {name!r} in {PAGE.name}, found {count}")
+        text = fill(text, name, make(report))
     return text
 
 

@@ -7,7 +7,7 @@ the chance that *any* of them rejects a correct theory is at most `a`, however t
     d >= (t_{1 - a/2m} + t_P) SE        (the detectable effect),
 
 and since `SE` falls like `1/sqrt(S)` this gives the number of networks that a wanted effect needs. A test that could not have
-seen the wanted effect is not a pass: its verdict is `"ill-posed"`, with the number of networks that would do.
+seen the wanted effect is not a pass: its verdict is `"undecided"`, with the number of networks that would do.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkng.report import Claim
-from ntkng.testing.fit import Coefficients
+from ntkng.statistics import Estimate
 
 FALSE_ALARM = 0.01
 POWER = 0.95
 
 
 def detectable_effect(
-    found: Coefficients, family: int, false_alarm: float = FALSE_ALARM, power: float = POWER
+    found: Estimate, family: int, false_alarm: float = FALSE_ALARM, power: float = POWER
 ) -> Float[np.ndarray, "Q"]:
     """The smallest deviation that a test of a family of `family` rejects with probability `power`."""
     import scipy.stats  # slow to import: only where needed
@@ -38,7 +38,7 @@ def detectable_effect(
 
 def required_seeds(
     seeds: int,
-    found: Coefficients,
+    found: Estimate,
     effect: float,
     family: int = 1,
     false_alarm: float = FALSE_ALARM,
@@ -62,7 +62,7 @@ def required_seeds(
 
 def equality_claims(
     names: Sequence[str],
-    found: Coefficients,
+    found: Estimate,
     statements: Sequence[str],
     *,
     expected: float = 0.0,
@@ -91,21 +91,24 @@ def equality_claims(
     half, critical = found.half_width(), found.half_width(1 - false_alarm / family)
     visible = detectable_effect(found, family, false_alarm, power)
     effects = np.broadcast_to(np.inf if effect is None else np.asarray(effect, float), visible.shape)
+    if not (effects > 0).all():
+        raise ValueError(f"effect must be > 0, got {effect}; None asks for nothing")
     claims = []
     for i, name in enumerate(names):
         deviation = found.value[i] - expected
-        details = {"uncertainty": float(half[i]), "p_value": float(adjusted[i]), "source": source}
+        accepted = abs(deviation) <= critical[i]
+        details = {"uncertainty": half[i], "p_value": adjusted[i], "source": source}
         statement = (
             f"{statements[i]} (false alarms {false_alarm:g} over {family} tests; sees {visible[i]:.2g} at {power:.0%})"
         )
-        if abs(deviation) <= critical[i] and visible[i] > effects[i]:
+        if accepted and not visible[i] <= effects[i]:
             factor = (visible[i] / effects[i]) ** 2
             note = f"too few networks to see {effects[i]:g}: {factor:.1f} times as many are needed"
-            claims.append(Claim.ill_posed(name, found.value[i], statement, note, **details))
+            claims.append(Claim.undecided(name, found.value[i], statement, note, **details))
             continue
-        low, high = expected - critical[i], expected + critical[i]
-        note = notes[i] if notes and abs(deviation) > critical[i] else ""
-        claims.append(Claim.within(name, found.value[i], low, high, statement, note=note, **details))
+        bound = f"in [{expected - critical[i]:.6g}, {expected + critical[i]:.6g}]"
+        note = notes[i] if notes and not accepted else ""
+        claims.append(Claim.tested(name, found.value[i], accepted, bound, statement, note=note, **details))
     return claims
 
 

@@ -40,5 +40,5 @@ def failure_text(report: Report) -> str:
 
 
 def _row(claim: Claim) -> tuple[str, str, str, str]:
-    undecided = "undecided: " if claim.verdict == "ill-posed" else ""
-    return claim.name, measured(claim), claim.bound, undecided + claim.note
+    open_ = f"{claim.verdict}: " if claim.verdict != "fail" else ""
+    return claim.name, measured(claim), claim.bound, open_ + claim.note

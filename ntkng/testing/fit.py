@@ -14,48 +14,21 @@ variances is assumed, so that a wrong assumption costs power but not validity. T
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
 
-from ntkng.short_repr import short_repr
+from ntkng.statistics import Estimate
 
 Samples = Mapping[int, Float[np.ndarray, "S Q"]]
 ROUNDING = 1e-9  # relative quantities smaller than this are rounding errors of the float64 computation
 
 
-@dataclasses.dataclass(frozen=True)
-class Coefficients:
-    """One coefficient of a fit, for each of the Q quantities.
-
-    Attributes:
-        value: the estimates.
-        standard_error: of `value`.
-        degrees: degrees of freedom of the t distribution (Welch and Satterthwaite).
-    """
-
-    value: Float[np.ndarray, "Q"]
-    standard_error: Float[np.ndarray, "Q"]
-    degrees: Float[np.ndarray, "Q"]
-
-    __repr__ = short_repr
-
-    def p_values(self, expected: float = 0.0) -> Float[np.ndarray, "Q"]:
-        """Two-sided: `P(|t| >= |value - expected| / standard error)`."""
-        import scipy.stats  # slow to import: only where needed
-
-        return 2 * scipy.stats.t.sf(np.abs(self.value - expected) / self.standard_error, self.degrees)
-
-    def half_width(self, confidence: float = 0.95) -> Float[np.ndarray, "Q"]:
-        """Half-width of the two-sided confidence interval."""
-        import scipy.stats
-
-        return scipy.stats.t.ppf((1 + confidence) / 2, self.degrees) * self.standard_error
+Coefficients = Estimate  # arrays, one entry for each of the Q quantities; degrees of freedom of Welch and Satterthwaite
 
 
-def limit(samples: Samples, powers: tuple[float, ...]) -> Coefficients:
+def limit(samples: Samples, powers: tuple[float, ...]) -> Estimate:
     """The limit of infinite width `a_0`, from the fit in `powers` of `1/M`; variances assumed in the ratio `1/M`.
 
     Raises:
@@ -66,7 +39,7 @@ def limit(samples: Samples, powers: tuple[float, ...]) -> Coefficients:
     return coefficient(samples, design, 0, 1 / widths)
 
 
-def ratio(numerators: Samples, denominators: Samples, powers: tuple[float, ...]) -> Coefficients:
+def ratio(numerators: Samples, denominators: Samples, powers: tuple[float, ...]) -> Estimate:
     """The limit of `E numerator / E denominator`, `theta = a_0 / b_0` of the two fits.
 
     Its variance is that of `numerator - theta denominator` over `b_0^2`: what the two have in common cancels, so that a
@@ -80,10 +53,10 @@ def ratio(numerators: Samples, denominators: Samples, powers: tuple[float, ...])
         raise ValueError("the scale has no positive limit of infinite width; use more networks, or larger widths")
     value = top.value / bottom.value
     rest = limit({width: numerators[width] - value * denominators[width] for width in numerators}, powers)
-    return Coefficients(value, rest.standard_error / bottom.value, rest.degrees)
+    return Estimate(value, rest.standard_error / bottom.value, rest.degrees)
 
 
-def exponent(samples: Samples, correction: float | None) -> Coefficients:
+def exponent(samples: Samples, correction: float | None) -> Estimate:
     """The exponent `s` of `E log z = log c + s log M + b M^{-correction}`; `correction=None` leaves out the last term.
 
     The samples are logarithms; their variances are assumed not to depend on the width.
@@ -98,9 +71,15 @@ def exponent(samples: Samples, correction: float | None) -> Coefficients:
 
 def coefficient(
     samples: Samples, design: Float[np.ndarray, "W k"], index: int, variances: Float[np.ndarray, "W"]
-) -> Coefficients:
+) -> Estimate:
     """Coefficient `index` of the weighted least-squares fit of the means by the columns of `design`."""
     groups = [np.asarray(samples[width], float) for width in sorted(samples)]
+    groups = [group[:, None] if group.ndim == 1 else group for group in groups]
+    if len({group.shape[1:] for group in groups}) > 1 or any(group.ndim != 2 for group in groups):
+        shapes = [group.shape for group in groups]
+        raise ValueError(
+            f"samples must be [networks, quantities], with as many quantities at every width, got {shapes}"
+        )
     counts = np.array([len(group) for group in groups])
     if len(groups) < design.shape[1]:
         raise ValueError(
@@ -118,7 +97,7 @@ def coefficient(
     variance = parts.sum(axis=0)
     freedom = np.where(variance > 0, (parts**2 / (counts - 1)[:, None]).sum(axis=0), 1.0)
     degrees = np.where(variance > 0, variance**2 / freedom, np.inf)
-    return Coefficients(value, np.sqrt(variance + ROUNDING**2), degrees)
+    return Estimate(value, np.sqrt(variance + ROUNDING**2), degrees)
 
 
 def _widths(samples: Samples) -> Float[np.ndarray, "W"]:

@@ -23,10 +23,11 @@ from ntkng.arguments import require_type
 from ntkng.kernels import Gram, Kernels
 from ntkng.origin import refuse_other_inputs
 from ntkng.report import Claim, Report
+from ntkng.statistics import Estimate
 from ntkng.testing.causes import likely_cause
 from ntkng.testing.decision import FALSE_ALARM, POWER, equality_claims
 from ntkng.testing.failure import require
-from ntkng.testing.fit import Coefficients, limit
+from ntkng.testing.fit import limit
 
 EFFECT = 0.1
 PARTS = ("theta", "inner", "backward")
@@ -169,7 +170,7 @@ def _rows(
 def _worst(name, found, expected, effect, family, false_alarm, power) -> Claim:
     """The row with the smallest p-value speaks for its Gram."""
     index = int(np.argmin(found.p_values()))
-    worst = Coefficients(*(array[[index]] for array in dataclasses.astuple(found)))
+    worst = Estimate(*(array[[index]] for array in dataclasses.astuple(found)))
     value = float(worst.value[0])
     note = likely_cause(1 + value, samples=expected.samples, outputs=expected.outputs, depth=len(expected.layers))
     statement = f"relative error of the worst of {len(found.value)} rows, limit of infinite width"

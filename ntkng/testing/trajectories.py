@@ -23,10 +23,11 @@ from jaxtyping import Float
 from ntkng.arguments import require_type
 from ntkng.compare import compare
 from ntkng.report import Claim, Report
+from ntkng.statistics import Estimate
 from ntkng.testing.causes import likely_cause
 from ntkng.testing.decision import FALSE_ALARM, POWER, equality_claims
 from ntkng.testing.failure import require
-from ntkng.testing.fit import Coefficients, ratio
+from ntkng.testing.fit import ratio
 from ntkng.trajectory import Trajectory
 
 KINKED: tuple[float, ...] = (0.5, 1.0)  # powers of 1/M for activations with a kink; valid for smooth ones too
@@ -129,9 +130,7 @@ def trajectory_report(
     return Report(title, tuple(claims), {"networks": {width: len(s.train) for width, s in simulated.items()}})
 
 
-def relative_errors(
-    simulated: Trajectories, predicted: Trajectories, on: str, powers: tuple[float, ...]
-) -> Coefficients:
+def relative_errors(simulated: Trajectories, predicted: Trajectories, on: str, powers: tuple[float, ...]) -> Estimate:
     """`gamma_t` in the limit of infinite width; the step 0, where it is 0, is left out."""
     widths = check_widths(simulated, predicted)
     parts = {width: _parts(simulated[width], predicted[width], on) for width in widths}
@@ -159,7 +158,7 @@ def diverged_claim(name: str, simulated: Trajectories) -> Claim | None:
     statement = f"simulations stay finite (diverged by width: {lost})"
     if not lost[max(lost)]:
         note = "only narrow networks diverge: leave out the smallest widths"
-        return Claim.ill_posed(f"{name}/finite", sum(lost.values()), statement, note)
+        return Claim.undecided(f"{name}/finite", sum(lost.values()), statement, note)
     return Claim.below(
         f"{name}/finite", sum(lost.values()), 0.5, statement, note="step size too large, or a wrong step"
     )

@@ -8,7 +8,7 @@ from analyses import karakida_mini_batch as batches
 from analyses.karakida_theory import RIGHT, WRONG
 from ntkng.fisher import KFAC, BlockDiagonal, EmpiricalFisher, Exact
 
-WIDTH, SEEDS = 1024, 2
+WIDTH, SEEDS = 1024, 8
 SCALE = np.sqrt(2048 / WIDTH)
 
 

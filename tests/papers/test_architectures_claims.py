@@ -68,7 +68,7 @@ def test_depth():
 @pytest.mark.parametrize("theory", [RIGHT, OFF, DROPPED], ids=["right", "alpha", "dropped"])
 def test_trajectories(theory):
     width = architectures_trajectories.WIDTHS[SMALL][1][-1]
-    rows = architectures_trajectories.distances(SMALL, width, 2, 0, theory)
+    rows = architectures_trajectories.distances(SMALL, width, 6, 0, theory)
     claims = architectures_trajectories.largest_width_claims(SMALL, pd.DataFrame(rows).assign(width=width))
     names = failed(claims)
     assert names >= {f"{SMALL}/factor"} if theory != RIGHT else not names

@@ -9,7 +9,7 @@ from analyses import karakida_cross_entropy as analysis
 from analyses.karakida_theory import RIGHT, WRONG
 from ntkng.fisher import KFAC, BlockDiagonal, Exact
 
-WIDTH, COUNTS, SEEDS = 1024, (32, 64), 2
+WIDTH, COUNTS, SEEDS = 1024, (32, 64), 8
 SCALE = np.sqrt(2048 / WIDTH)
 
 

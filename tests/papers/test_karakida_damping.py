@@ -11,7 +11,7 @@ from analyses.karakida_theory import RIGHT, Theory
 from ntkng.fisher import KFAC, BlockDiagonal, BlockTriDiagonal, Exact
 from ntkng.kernels import analytic
 
-WIDTH, SEEDS = 1024, 3
+WIDTH, SEEDS = 1024, 10
 
 
 def failed(claims):
@@ -64,7 +64,7 @@ def test_poles():
 
 @pytest.mark.slow
 def test_pi_rule():
-    rows = karakida_pi_rule.rows(lambda width: damping.problem(width, 0), (64, 256, 1024), 4, 0)
+    rows = karakida_pi_rule.rows(lambda width: damping.problem(width, 0), (64, 256, 1024), 8, 0)
     assert not failed(karakida_pi_rule.claims(rows))
     for power, name in (
         (0.5, "layer 1"),

@@ -10,7 +10,7 @@ from ntkng.fisher import KFAC, BlockDiagonal, BlockTriDiagonal, Exact, GradientD
 from paper_repro.registry import paper
 
 matplotlib.use("Agg")
-WIDTH, SEEDS = 512, 2
+WIDTH, SEEDS = 512, 6
 SCALE = np.sqrt(karakida_dynamics.WIDTH / WIDTH)
 LOST_SAMPLES = Theory(scale=karakida_dynamics.SAMPLES["synthetic"])  # Theta instead of Theta / N
 

@@ -5,7 +5,7 @@ import pytest
 from analyses import karakida_forster as forster
 from analyses.karakida_theory import RIGHT, Theory, comparison_claims, hold
 
-WIDTH, SEEDS = 1024, 3
+WIDTH, SEEDS = 1024, 6
 WRONG = [Theory(scale=0.95), Theory(scale=1.05), Theory(dropped=0), Theory(dropped=1)]
 
 

@@ -6,7 +6,7 @@ import pytest
 from analyses import karakida_singular as singular
 from analyses.karakida_theory import RIGHT, Theory, comparison_claims
 
-WIDTH, SEEDS = 512, 4
+WIDTH, SEEDS = 512, 10
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def test_alpha(case):
 @pytest.mark.parametrize("case", [ERF, RELU], ids=lambda case: case.name)
 @one_blas_thread()
 def test_training(case):
-    path, width = train(case, WIDTH, KAPPA, 4, 0), WIDTH
+    path, width = train(case, WIDTH, KAPPA, 8, 0), WIDTH
     bounds = dict(zip(("bound", "test_bound"), (2 * b for b in unit_wise.BOUNDS[case.activation]), strict=True))
 
     def claims(theory):

@@ -8,7 +8,7 @@ from analyses.karakida_theory import RIGHT, WRONG
 from ntkng.fisher import KFAC, BlockDiagonal, Exact, UnitWise
 from ntkng.trajectory import Trajectory
 
-WIDTH, NETWORKS = 512, 3
+WIDTH, NETWORKS = 512, 10
 SCALE = np.sqrt(1024 / WIDTH)
 
 
@@ -30,8 +30,8 @@ def test_rate_claims_have_power(fisher):
 @pytest.mark.slow
 def test_descent_claims_have_power():
     def failures(theory):
-        held = [analysis.descent(WIDTH, index, 0, theory) for index in range(2)]
-        modes = [row for index in range(2) for row in analysis.mode_rows(WIDTH, index, 0, theory)]
+        held = [analysis.descent(WIDTH, index, 0, theory) for index in range(NETWORKS)]
+        modes = [row for index in range(NETWORKS) for row in analysis.mode_rows(WIDTH, index, 0, theory)]
         return [claim.name for claim in analysis.descent_claims(held, modes, SCALE) if not claim]
 
     assert not failures(RIGHT)

@@ -2,7 +2,10 @@
 
 import json
 import math
+import re
+from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -22,16 +25,14 @@ def test_verdicts():
     assert not Claim.ill_posed("a", 1.0, "s", "pole")
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_never_passes(value):
-    assert not Claim.above("a", value, 0.0, "s")
-    assert not Claim.within("a", value, 0.0, 1.0, "s")
-    assert value == -math.inf or not Claim.below("a", value, 1.0, "s")
-
-
-def test_empty_report_is_not_ok():
+def test_a_report_without_a_pass_is_not_ok():
+    passed, found = Claim.holds("a", True, "s"), Claim.finding("b", math.nan, "s")
     assert not Report("nothing")
-    assert Report("one", (Claim.holds("a", True, "s"),))
+    assert not Report("findings", (found,))
+    assert Report("one", (passed, found))
+    for left in (Claim.undecided("c", 1.0, "s", "why"), Claim.ill_posed("c", 1.0, "s", "why")):
+        assert not Report("left open", (passed, left))
+        assert Report("left open", (passed, left)).failures == (left,)
 
 
 def test_round_trip(tmp_path):
@@ -46,6 +47,73 @@ def test_round_trip(tmp_path):
     assert merge("m", [report.prefixed("p"), report])["p/x"].value == 0.1
 
 
+@pytest.mark.parametrize("odd", [math.inf, math.nan])
+def test_what_json_lacks_survives(odd):
+    claims = (
+        Claim.below("a", 0.9, 1.0, "s", uncertainty=math.inf, p_value=odd),
+        Claim.finding("b", odd, "s", uncertainty=None if odd == math.inf else odd),
+    )
+    report = Report("t", claims, {"value": odd})
+    back = Report.from_dict(json.loads(json.dumps(report.to_dict(), allow_nan=False)))
+    assert repr(back) == repr(report)
+    assert back.to_markdown() == report.to_markdown()
+    assert back.to_dict() == report.to_dict()
+    assert all(isinstance(c.uncertainty, float | None) for c in back.claims)
+
+
+def test_provenance_is_plain():
+    facts = {
+        "x64": np.bool_(True), "seeds": np.int64(3), "rate": np.float32(0.5), "widths": np.array([64, 128]), "odd": np.nan,
+        "nested": {"a": (np.int32(1), jnp.arange(2), jnp.bfloat16(0.5))}, 3: np.array(2.5), "path": Path("a"), "none": None,
+    }  # fmt: skip
+    plain = Report("t", (), facts).to_dict()["provenance"]
+    expected = {
+        "x64": True, "seeds": 3, "rate": 0.5, "widths": [64, 128], "odd": "nan", "nested": {"a": [1, [0, 1], 0.5]}, "3": 2.5,
+        "path": "a", "none": None,
+    }  # fmt: skip
+    assert json.dumps(plain) == json.dumps(expected)  # true is not 1
+    assert Report.from_dict(Report("t", (), facts).to_dict()).to_dict()["provenance"] == plain
+
+
+def test_no_claim_hides_behind_another():
+    one, two = (Report(t, (Claim.holds("x", t == "A", "s"),)) for t in "AB")
+    for join in (lambda: merge("m", [one, two]), lambda: one + two, lambda: Report("t", one.claims + two.claims)):
+        with pytest.raises(ValueError, match=r"first 'x'.*prefixed"):
+            join()
+    assert not merge("m", [one.prefixed("a"), two.prefixed("b")])
+
+
+def test_merged_reports_keep_their_provenance():
+    one = Report("A", (Claim.holds("a", True, "s"),), {"seed": 1, "widths": np.arange(2), "x": 1})
+    two = Report("B", (Claim.holds("b", True, "s"),), {"seed": 2, "widths": [0, 1], "device": "gpu"})
+    facts = {"seed": {"A": 1, "B": 2}, "widths": [0, 1], "x": 1, "device": "gpu"}
+    assert Report("", (), merge("m", [one, two]).provenance).to_dict()["provenance"] == facts
+    assert (one + two).provenance["seed"] == facts["seed"]
+    assert merge("m", [one, two], {"x": 5}).provenance["x"] == 5
+    same = merge("m", [one, Report("A", (), {"seed": 3})])
+    assert same.provenance["seed"] == {"A": 1, "A (2)": 3}
+    assert merge("m", []).provenance == {}
+
+
+LINES = "first\nsecond\r\nthird\x0bfourth\u2028fifth"
+
+
+def test_cells_stay_in_their_rows():
+    claims = (
+        Claim.holds(f"a|{LINES}", True, LINES), Claim.holds("b", True, "s", source="Smith | Jones \\| \\\\| x\\"),
+        Claim("c`d`` |", "s", 1.0, "|x| < 3", "pass", note=LINES),
+    )  # fmt: skip
+    text = Report(f"t\n{LINES}", claims).to_markdown()
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [
+        re.split(r"(?<!\\)(?:\\\\)*\|", line)[1:-1] for line in table
+    ]  # an even number of backslashes escapes no pipe
+    assert [len(row) for row in rows] == [5] * 5
+    assert "fifth" in table[2]
+    assert text.startswith("## t first second")
+    assert "\n  second" in text.split("|\n\n")[1]  # the note continues its item
+
+
 def test_estimates():
     values = np.array([1.0, 2.0, 3.0, 4.0])
     estimate = mean(values)
@@ -54,6 +122,10 @@ def test_estimates():
     widths = np.array([64, 256, 1024])
     slope = log_log_slope(widths, np.stack([widths**-0.5, 2 * widths**-0.5], axis=1))
     assert slope.value == pytest.approx(-0.5)
+    with pytest.raises(ValueError, match="one number a seed"):
+        mean(np.ones((3, 2)))
+    with pytest.raises(ValueError, match="sizes > 0"):
+        log_log_slope(widths - 64, np.ones((3, 2)))
     with pytest.raises(ValueError, match="finite errors > 0"):
         log_log_slope(widths, np.array([1.0, 0.0, 1.0]))
 

@@ -79,7 +79,7 @@ def independent_outputs(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
     """Grams `G kron I_C` written out give `K kron I_C`: nothing forgets or repeats the outputs."""
     claims = []
     if fisher.unit_sampling() is not None:  # sampled units are not Grams
-        return Report("independent outputs", (Claim.finding("not applicable", 0, "needs units, which are not Grams"),))
+        return Report("independent outputs", (Claim.holds("not applicable", True, "needs units, which are not Grams"),))
     for case in [case if case.outputs > 1 else dataclasses.replace(case, outputs=2) for case in cases[:2]]:
         for own in dampings(fisher):
             kernels = case.infinite(own)

@@ -39,7 +39,7 @@ def small_damping(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
     """`K` at damping `rho` approaches the undamped `K` as `rho` vanishes, at least like `sqrt(rho)`."""
     bare = undamped(fisher)
     if bare is None:
-        return Report("limit of small damping", (Claim.finding("not applicable", 0, "exists with damping only"),))
+        return Report("limit of small damping", (Claim.holds("not applicable", True, "exists with damping only"),))
     claims = []
     for case in cases[:2]:
         kernels = case.finite(bare)
@@ -54,7 +54,8 @@ def small_damping(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
 def single_sample(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
     """One training input: the dense oracle at N = 1, where a misplaced `1/N` is invisible and a wrong shape is not."""
     single = tuple(dataclasses.replace(case, samples=1) for case in cases[:2])
-    return merge("one sample", [dense_kernel(fisher, single), dense_step(fisher, single)])
+    parts = {"kernel": dense_kernel(fisher, single), "step": dense_step(fisher, single)}
+    return merge("one sample", [report.prefixed(name) for name, report in parts.items()])
 
 
 def linear_network(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
@@ -82,9 +83,9 @@ def isotropic(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
     bare = undamped(fisher)
     title = "isotropy"
     if not fisher.isotropic:
-        return Report(title, (Claim.finding("not applicable", 0, "declares isotropic = False"),))
+        return Report(title, (Claim.holds("not applicable", True, "declares isotropic = False"),))
     if bare is None:
-        return Report(title, (Claim.finding("not applicable", 0, "exists with damping only"),))
+        return Report(title, (Claim.holds("not applicable", True, "exists with damping only"),))
     reports = []
     for case in cases:
         for kernels in (case.finite(bare), case.infinite(bare)):

@@ -96,6 +96,6 @@ def infinite_width(fisher: Fisher, cases: tuple[Case, ...]) -> Report:
         )
 
     report = test(SEEDS, 0)
-    if any(claim.verdict == "ill-posed" for claim in report.claims):
+    if any(claim.verdict == "undecided" for claim in report.claims):
         report = test(MORE * SEEDS, 1)
     return report
