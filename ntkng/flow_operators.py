@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy.special import wrightomega
 
 from ntkng.families import Bernoulli, Family, Gaussian, Poisson, Softmax
-from ntkng.validation import real_array
+from ntkng.validation import positive, real_array
 
 __all__ = ["EmpiricalFisher", "IdentityMetric", "Isotropic", "Operator", "identity_metric_margin"]
 
@@ -211,6 +211,5 @@ def _poisson_identity(f0: np.ndarray, y: np.ndarray, alpha_t: np.ndarray) -> np.
 
 
 def check_positive(value: float, name: str) -> None:
-    """Raise `ValueError` unless `value` is a positive finite number."""
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
+    """Refuse what is no positive finite number (`ntkng.validation.positive`, with the arguments the other way round)."""
+    positive(name, value)

@@ -61,8 +61,7 @@ def mlp(
     """
     inputs, outputs = positive_integer("inputs", inputs), positive_integer("outputs", outputs)
     widths = _widths(width, depth)
-    positive("sigma_w", sigma_w)
-    nonnegative("sigma_b", sigma_b)
+    sigma_w, sigma_b = positive("sigma_w", sigma_w), nonnegative("sigma_b", sigma_b)
     if parametrisation not in ("ntk", "standard"):
         raise ValueError(f"parametrisation must be 'ntk' or 'standard', got {parametrisation!r}")
     phi = _activation(activation)

@@ -20,6 +20,7 @@ from ntkng import tape as _tape
 from ntkng._neural_tangents import Kernel as _Kernel
 from ntkng._neural_tangents import stax as _stax
 from ntkng.recipe import Recipe, recorded
+from ntkng.validation import real_number as _real_number
 
 PARAMETRISED = ("Dense", "Conv", "ConvTranspose", "ConvLocal", "GlobalSelfAttention")
 UNSUPPORTED = {
@@ -120,9 +121,12 @@ def _tagged(name: str) -> Callable[..., Layer]:
 
     @functools.wraps(constructor)
     def construct(*args: Any, **kwargs: Any) -> Layer:
-        init_fn, apply_fn, kernel_fn = constructor(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        for key, value in bound.arguments.items():
+            if key.endswith("_std") and value is not None:
+                _real_number(key, value)
+        init_fn, apply_fn, kernel_fn = constructor(*args, **kwargs)
         arguments = dict(bound.arguments)
         apply_fn = _dense_apply(arguments, apply_fn) if name == "Dense" else _keep_precision(apply_fn)
         return _tag(_tape.Tag(name, arguments, apply_fn), init_fn, kernel_fn)

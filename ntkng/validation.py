@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -126,23 +127,45 @@ def symmetric(name: str, value: Any, ndim: int | tuple[int, ...] = 2) -> np.ndar
     return array / 2 + transposed / 2
 
 
-def nonnegative(name: str, value: Any) -> None:
-    """Refuse a negative or non-finite number; tracers pass."""
-    if _is_traced(value):
-        return
+def real_number(name: str, value: Any, expected: str = "finite") -> Any:
+    """`value` as a `float`; a traced scalar passes as it is.
+
+    Raises:
+        TypeError: text, `None`, a boolean, complex, an array with axes, or anything else that is no real number.
+        ValueError: NaN or infinite.
+    """
+    if _is_traced(value) and value.shape == ():
+        return value
+    is_scalar = not _is_traced(value) and not isinstance(value, (list, tuple)) and np.ndim(value) == 0
+    kind = np.asarray(value).dtype.kind if is_scalar else ""
+    is_exotic = kind == "V" or (kind == "O" and isinstance(value, numbers.Real))  # bfloat16; fractions
+    if kind not in ("f", "i", "u") and not is_exotic:
+        got = f"{value!r} of type {type(value).__name__}" if is_scalar else f"{type(value).__name__} {value!r}"
+        fix = "convert it with float(...)" if kind in ("U", "S") else "pass one real number"
+        raise TypeError(f"{name} must be a number, {expected}, got {got}; {fix}")
     try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be a number >= 0, got {value!r}") from error
-    if not (np.isfinite(number) and number >= 0):
+        number = float(value)  # pyright: ignore[reportArgumentType]  # by its kind
+    except OverflowError:  # a huge integer
+        number = np.inf
+    if not np.isfinite(number):
+        raise ValueError(f"{name} must be {expected}, got {number}; pass one real number")
+    return number
+
+
+def nonnegative(name: str, value: Any) -> Any:
+    """`value` as a finite `float` >= 0 (see `real_number`); tracers pass."""
+    number = real_number(name, value, "finite and >= 0")
+    if not _is_traced(number) and not number >= 0:
         raise ValueError(f"{name} must be finite and >= 0, got {number}; use 0 for none")
+    return number
 
 
-def positive(name: str, value: Any) -> None:
-    """Refuse a number that is not finite and > 0; tracers pass."""
-    nonnegative(name, value)
-    if not _is_traced(value) and float(value) == 0:
+def positive(name: str, value: Any) -> Any:
+    """`value` as a finite `float` > 0 (see `real_number`); tracers pass."""
+    number = nonnegative(name, value)
+    if not _is_traced(number) and number == 0:
         raise ValueError(f"{name} must be > 0, got {value}")
+    return number
 
 
 def positive_integer(name: str, value: Any) -> int:
