@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkng.kernels.shapes import check_grams
 from ntkng.kernels.units import Units
 from ntkng.origin import Origin
 from ntkng.precision import is_concrete
@@ -79,20 +80,26 @@ class LayerKernels:
     __repr__ = short_repr
 
 
-@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Kernels:
     """All layer kernels of a network on given inputs.
+
+    The constructor checks that all Grams are of one set of inputs. Transformations of the pytree, whose leaves may be anything,
+    do not pass through it.
 
     Attributes:
         layers: in order of execution.
         nngp: covariance of the outputs over random networks, `[N, N]` and `[N', N]` (times `I_C`); analytic only.
         nngp_test: `[N', N']`, analytic only and on request.
-        samples: N (static).
+        samples: N (static); may be left out for one output, where it is the side of the Grams.
         outputs: C (static).
         source: `"analytic"` or `"empirical"` (static).
         origin: which inputs and network they are of, for comparison with a problem's; unknown for kernels made by hand (static,
             see `ntkng.origin`).
+
+    Raises:
+        TypeError: Grams that are no floating-point arrays, sizes that are no integers.
+        ValueError: no layers, several outputs without `samples`, Grams that are not `[N, N]` or `[N C, N C]`, or do not fit.
     """
 
     layers: tuple[LayerKernels, ...]
@@ -105,9 +112,18 @@ class Kernels:
     origin: Origin = dataclasses.field(default=Origin(), metadata={"static": True})
 
     def __post_init__(self) -> None:
-        if not self.layers:
-            raise ValueError("Kernels need at least one layer, got none")
-        if not is_concrete(self.layers):  # a compiled program must not keep the origin of the first kernels that it saw
+        if not isinstance(self.layers, (tuple, list)) or not all(isinstance(lk, LayerKernels) for lk in self.layers):
+            raise TypeError(
+                f"layers must be a tuple of LayerKernels, got {type(self.layers).__name__} {self.layers!r:.80}"
+            )
+        samples, outputs = check_grams(self.layers, self.nngp, self.samples, self.outputs)
+        for name, value in (("layers", tuple(self.layers)), ("samples", samples), ("outputs", outputs)):
+            object.__setattr__(self, name, value)
+        self._forget_traced_origin()
+
+    def _forget_traced_origin(self) -> None:
+        """A compiled program must not keep the origin of the first kernels that it saw."""
+        if not is_concrete(self.layers):
             object.__setattr__(self, "origin", Origin())
 
     @property
@@ -133,6 +149,28 @@ class Kernels:
     def __repr__(self) -> str:
         names = ", ".join(lk.name for lk in self.layers)
         return f"Kernels({self.source}; N = {self.samples}, C = {self.outputs}; layers {names})"
+
+
+_STATIC = [f.name for f in dataclasses.fields(Kernels) if f.metadata.get("static")]
+_DATA = [f.name for f in dataclasses.fields(Kernels) if f.name not in _STATIC]
+
+
+def _unflatten(static: Any, leaves: Any) -> Kernels:
+    kernels = object.__new__(Kernels)
+    for name, value in zip((*_DATA, *_STATIC), (*leaves, *static), strict=True):
+        object.__setattr__(kernels, name, value)
+    kernels._forget_traced_origin()
+    return kernels
+
+
+jax.tree_util.register_pytree_with_keys(
+    Kernels,
+    lambda kernels: (
+        [(jax.tree_util.GetAttrKey(name), getattr(kernels, name)) for name in _DATA],
+        tuple(getattr(kernels, name) for name in _STATIC),
+    ),
+    _unflatten,
+)
 
 
 def sum_(arrays: Any) -> Array:

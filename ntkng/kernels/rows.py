@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Int
@@ -42,15 +43,16 @@ def on_batch(kernels: Kernels, batch: Int[Array, "n"]) -> Kernels:
     def restrict_units(units: Units) -> Units:
         return dataclasses.replace(units, train=units.train[:, batch])
 
-    smaller = _map(kernels, restrict, restrict_units)
-    return dataclasses.replace(smaller, samples=len(batch), nngp=None, nngp_test=None)
+    return _map(kernels, restrict, restrict_units, samples=len(batch), nngp=None, nngp_test=None)
 
 
-def _map(kernels: Kernels, change: Callable[[Gram], Gram], change_units: Callable[[Units], Units]) -> Kernels:
+def _map(
+    kernels: Kernels, change: Callable[[Gram], Gram], change_units: Callable[[Units], Units], **others: Any
+) -> Kernels:
     def layer(old: LayerKernels) -> LayerKernels:
         grams = {name: getattr(old, name) for name in ("theta", "inner", "backward")}
         changed = {name: change(gram) for name, gram in grams.items() if gram is not None}
         return dataclasses.replace(old, **changed, units=None if old.units is None else change_units(old.units))
 
     layers = tuple(layer(old) for old in kernels.layers)
-    return dataclasses.replace(kernels, layers=layers, origin=Origin())
+    return dataclasses.replace(kernels, layers=layers, origin=Origin(), **others)
