@@ -3,8 +3,8 @@ r"""Training dynamics in closed form, for any preconditioned kernel.
 With `K = U diag(k) U^T` symmetric and residual `r = f - y` (squared loss):
 
 - discrete steps, train: `r_t = (I - eta K)^t r_0`; flow: `r_t = exp(-K t) r_0`;
-- test: `f'_t = f'_0 - K' q_t(K) r_0`, `q_t(k) = (1 - (1 - eta k)^t) / k`, or `(1 - e^{-k t}) / k` for the flow, and
-  `q_t(0) = eta t`, or `t`.
+- test: `f'_t = f'_0 - K' q_t(K) r_0`, `q_t(k) = (1 - (1 - eta k)^t) / k`, or `(1 - e^{-k t}) / k` for the flow. Modes of
+  eigenvalue 0 do not move, on train and test inputs alike (`K'` maps them to 0 as `K` does).
 
 Isotropic `K = alpha I` gives `r_t = (1 - eta alpha)^t r_0` for every approximation alike (Karakida and Osawa 2020, theorem
 3.1); the test functions differ, through `K'`. Nothing here needs isotropy or vanishing damping.
@@ -22,10 +22,10 @@ from jaxtyping import Array, Float
 
 from ntkng.arguments import check_run, refuse_traced
 from ntkng.fisher.base import Fisher
-from ntkng.fisher.preconditioned import PreconditionedKernel, fastest_step, stability
+from ntkng.fisher.preconditioned import PreconditionedKernel, Stability, fastest_step, stability
 from ntkng.fitting_kernels import fitting_kernels
 from ntkng.kernels import Kernels
-from ntkng.precision import in_float64
+from ntkng.precision import AnyArray, in_float64
 from ntkng.problem import Problem
 from ntkng.trajectory import Trajectory
 from ntkng.validation import positive, real_array
@@ -52,7 +52,8 @@ def closed_form(
         kernels: of `problem`'s inputs and network; `None` computes the infinite-width ones. Kernels of a finite network give that
             network's linearisation.
         step_size: `eta`; `None` takes `fisher.optimal_step(kernels)`. Not used by the flow.
-        steps: number of steps (all of 0 .. steps are returned), or an array of step numbers, or of times for the flow.
+        steps: number of steps (all of 0 .. steps are returned), or an array of step numbers, or of times for the flow; a
+            step number or time of infinity is the limit.
         flow: gradient flow, `d theta / dt = -(G + rho I)^{-1} grad`, instead of steps.
         initial: `(f_0(x), f_0(x'))`, `[N, C]` and `[M, C]`, or with leading axes for several networks; `None` starts at
             the zero function, the mean over initialisations.
@@ -64,7 +65,8 @@ def closed_form(
     Raises:
         TypeError: an argument of another type, or a call inside a transformation of JAX (`propagate` can be transformed).
         ValueError: a loss other than `"mse"`, kernels of other inputs or of another network, singular kernels without damping, negative step
-            numbers, a step size that is not positive, shapes of `initial` that do not fit.
+            numbers, infinite ones where training does not converge, a step size that is not positive, shapes of `initial` that
+            do not fit.
     """
     check_run("closed_form", problem, fisher, kernels, step_size=step_size, steps=steps, initial=initial)
     if problem.loss != "mse":
@@ -114,12 +116,14 @@ def dynamics(
         )
     times = step_times(steps, flow)
     if not flow and step_size is not None:
-        positive("step_size", step_size)
+        step_size = positive("step_size", step_size)
     start, start_test = initial_function(problem, initial)
-    values, vectors = jnp.linalg.eigh(preconditioned.train)
+    values, vectors = preconditioned.modes()
     eta = None if flow else step_size
     if not flow and step_size is None:
         eta = fastest_step(alpha, np.asarray(values))
+    verdict = stability(np.asarray(values), eta)
+    require_limit(times, verdict)
     train, test = propagate(preconditioned, values, vectors, start - problem.y, times, eta)
     return Trajectory(
         times=times,
@@ -127,7 +131,7 @@ def dynamics(
         targets=problem.y,
         test=None if test is None or start_test is None else start_test[..., None, :, :] - test,
         test_targets=problem.y_test,
-        stability=stability(np.asarray(values), eta),
+        stability=verdict,
         source="closed form",
         fisher=fisher,
         step_size=None if eta is None else float(eta),
@@ -150,7 +154,7 @@ def propagate(
     *batch, samples, outputs = residual.shape
     size = len(values)
     modes = jnp.einsum("ki,bkc->bic", vectors, residual.reshape(-1, size, samples * outputs // size))
-    decay, quotient = decay_and_quotient(values, times, step_size)
+    decay, quotient = mode_functions(values, times, step_size)
     train = jnp.einsum("ki,ti,bic->btkc", vectors, decay, modes, optimize="optimal")
     train = train.reshape(*batch, len(times), samples, outputs)
     if preconditioned.cross is None:
@@ -160,14 +164,25 @@ def propagate(
     return train, test.reshape(*batch, len(times), -1, outputs)
 
 
+def mode_functions(
+    values: Float[Array, "n"], times: Float[Array, "T"], step_size: float | Array | None
+) -> tuple[Float[Array, "T n"], Float[Array, "T n"]]:
+    """As `decay_and_quotient`, with the quotient 0 where the eigenvalue is.
+
+    `K'` maps such a mode to 0 as `K` does, up to rounding, which the quotient `eta t` would make grow without end.
+    """
+    decay, quotient = decay_and_quotient(values, times, step_size)
+    return decay, jnp.where(values == 0, 0, quotient)
+
+
 def decay_and_quotient(
     values: Float[Array, "n"], times: Float[Array, "T"], step_size: float | Array | None
 ) -> tuple[Float[Array, "T n"], Float[Array, "T n"]]:
-    """`(1 - eta k)^t` and `(1 - (1 - eta k)^t) / k`, or their limits for the flow, stable near `k = 0`."""
+    """`(1 - eta k)^t` and `(1 - (1 - eta k)^t) / k`, or their limits for the flow, stable near `k = 0`; `t` may be infinite."""
     times = times[:, None]
     if step_size is None:
-        decay = jnp.exp(-values * times)
-        exponent = -values * times
+        exponent = _product(-values, times)
+        decay = jnp.exp(exponent)
         scale: Any = 1.0
     else:
         factor = 1 - step_size * values
@@ -177,14 +192,25 @@ def decay_and_quotient(
         # log1p keeps small eta k exact; from |eta k| = 1/2 on the plain logarithm is as good
         small = jnp.abs(step_size * values) < 0.5
         log = jnp.where(small, jnp.log1p(-jnp.where(small, step_size * values, 0)), jnp.log(safe))
-        exponent = times * log
+        exponent = _product(log, times)
         decay = jnp.where((magnitude == 0) & (times > 0), 0.0, sign * jnp.exp(exponent))
         scale = step_size
-    gentle = jnp.abs(values * times * scale) < SERIES
+    gentle = jnp.abs(_product(values, times) * scale) < SERIES
     direct = -jnp.where(gentle, 0.0, decay - 1) / jnp.where(values == 0, 1.0, values)
     near_zero = -jnp.expm1(jnp.where(gentle, exponent, 0.0)) / jnp.where(values == 0, 1.0, values)
     quotient = jnp.where(gentle, near_zero, direct)
     return decay, jnp.where(values == 0, scale * times, quotient)
+
+
+def _product(rates: Array, times: Array) -> Array:
+    """`rates * times`, with 0 times infinity 0: what does not move stays."""
+    return jnp.where(rates == 0, 0, rates * times)
+
+
+def require_limit(times: Float[AnyArray, "T"], verdict: Stability) -> None:
+    """Refuse an infinite time where the modes have no limit: they diverge, alternate for ever, or `K` is indefinite."""
+    if np.isinf(np.asarray(times)).any() and verdict.verdict != "converges":
+        raise ValueError(f"there is no limit after infinitely long training, as it does not converge: {verdict.remedy}")
 
 
 def step_times(steps: Any, flow: bool) -> Array:
@@ -195,12 +221,23 @@ def step_times(steps: Any, flow: bool) -> Array:
         )
     if isinstance(steps, (int, np.integer)):
         steps = np.arange(steps + 1) if steps >= 0 else [steps]
-    times = np.atleast_1d(real_array("steps", steps, (0, 1))).astype(float)
+    endless = _is_infinite(steps)
+    finite = np.where(endless, 0, steps) if np.any(endless) else steps
+    times = np.atleast_1d(real_array("steps", finite, (0, 1))).astype(float)
     if times.min() < 0:
         raise ValueError(f"steps must be >= 0, got {times.min():g}")
     if not flow and (times % 1).any():
         raise ValueError(f"step numbers must be whole, got {times[times % 1 > 0][0]:g}; use flow=True for times")
-    return jnp.asarray(times)
+    return jnp.asarray(np.where(endless, np.inf, times))
+
+
+def _is_infinite(steps: Any) -> Any:
+    """Where a step number or time is infinity, the limit of training; `False` for what is no array of numbers."""
+    try:
+        array = np.asarray(steps)
+    except ValueError:  # ragged
+        return False
+    return np.isposinf(array) if array.dtype.kind == "f" else False
 
 
 def initial_function(problem: Problem, initial: tuple[Any, Any] | None) -> tuple[Array, Array | None]:

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.arguments import check_run
-from ntkng.closed_form import decay_and_quotient, step_times
+from ntkng.closed_form import mode_functions, require_limit, step_times
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.preconditioned import Stability, stability
 from ntkng.fitting_kernels import fitting_kernels
@@ -128,7 +128,8 @@ def ensemble(
         fisher: the approximation.
         kernels: `analytic(..., test_covariance=True)` of `problem`'s inputs; `None` computes them.
         step_size: `eta`; `None` takes `fisher.optimal_step(kernels)`. Not used by the flow.
-        steps: number of steps (all of 0 .. steps are returned), or an array of step numbers, or of times for the flow.
+        steps: number of steps (all of 0 .. steps are returned), or an array of step numbers, or of times for the flow; infinity
+            is the limit.
         flow: gradient flow instead of steps.
 
     Returns:
@@ -137,7 +138,8 @@ def ensemble(
     Raises:
         TypeError: an argument of another type, or a call inside a transformation of JAX.
         ValueError: a loss other than `"mse"`, kernels of a finite network or of other inputs, kernels without the test
-            covariance, singular kernels without damping, an approximation that depends on the residual.
+            covariance, singular kernels without damping, an approximation that depends on the residual, infinite times where
+            training does not converge.
     """
     check_run("ensemble", problem, fisher, kernels, step_size=step_size, steps=steps)
     if problem.loss != "mse":
@@ -147,12 +149,13 @@ def ensemble(
         raise ValueError(f"{fisher.name} depends on the residual, so that f_t is not Gaussian; simulate instead")
     times = step_times(steps, flow)
     if not flow:
-        step_size = fisher.optimal_step(kernels) if step_size is None else step_size
-        positive("step_size", step_size)
+        step_size = positive("step_size", fisher.optimal_step(kernels) if step_size is None else step_size)
     eta = None if flow else step_size
     preconditioned = fisher.kernel(kernels)
-    values, vectors = jnp.linalg.eigh(preconditioned.train)
-    decay, quotient = decay_and_quotient(values, times, eta)
+    values, vectors = preconditioned.modes()
+    verdict = stability(np.asarray(values), eta)
+    require_limit(times, verdict)
+    decay, quotient = mode_functions(values, times, eta)
     train = _train(vectors, decay, kernels, jnp.asarray(problem.y))
     test = (None, None)
     if problem.x_test is not None and preconditioned.cross is not None:
@@ -165,7 +168,7 @@ def ensemble(
         mean_test=test[0],
         covariance_test=test[1],
         test_targets=problem.y_test,
-        stability=stability(np.asarray(values), eta),
+        stability=verdict,
         fisher=fisher.name,
         step_size=None if eta is None else float(eta),
     )

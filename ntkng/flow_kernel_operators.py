@@ -9,6 +9,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
+from ntkng.conditioning import moving, range_projector
 from ntkng.families import Family, Gaussian
 from ntkng.flow_operators import Operator, check_positive
 from ntkng.scaled_rows import smallest_solution
@@ -58,8 +59,13 @@ class Damped(Operator):
         return isinstance(family, Gaussian)
 
     def closed_form(self, family, f0, y, t):
-        """`f = y + exp(-M t) (f0 - y)` in the eigenbasis of the symmetric `M`."""
-        rates, modes = np.linalg.eigh(symmetrised(self.matrix(family, f0)))
+        """`f = y + exp(-M t) (f0 - y)` in the eigenbasis of the symmetric `M`; modes outside of the kernels' range do not move."""
+        matrix = symmetrised(self.matrix(family, f0))
+        projector = range_projector(self.theta.reshape(-1, f0.size, f0.size).sum(axis=0))
+        if projector is not None:
+            matrix = symmetrised(projector @ matrix @ projector)
+        rates, modes = np.linalg.eigh(matrix)
+        rates = np.where(moving(rates), rates, 0)
         coefficients = modes.T @ (f0 - y).ravel()
         return y + (np.exp(-np.outer(t, rates)) * coefficients @ modes.T).reshape(-1, *f0.shape)
 

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.arguments import check_run
-from ntkng.closed_form import decay_and_quotient, initial_function, step_times
+from ntkng.closed_form import decay_and_quotient, initial_function, require_limit, step_times
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.kfac import KFAC
 from ntkng.fisher.layer_pattern import LayerPattern
@@ -74,12 +74,14 @@ def streamed_closed_form(
     alpha = isotropic_alpha(problem, fisher)
     times = step_times(steps, flow)
     if not flow and step_size is not None:
-        positive("step_size", step_size)
+        step_size = positive("step_size", step_size)
     eta = None if flow else float(1 / alpha if step_size is None else step_size)
     start, start_test = initial_function(problem, initial)
     x = jnp.asarray(check_inputs(problem.network, "x", problem.x, jnp.float64))
     side = tile_side(problem.network, x, False, memory) if rows is None else positive_integer("rows", rows)
     follow = cast(Track, track if track is not None else lambda items, _: items)
+    verdict = stability(np.array([alpha]), eta)
+    require_limit(times, verdict)
     decay, quotient = decay_and_quotient(jnp.full(1, alpha), times, eta)
     residual = np.asarray(start - problem.y)
     test = None
@@ -94,7 +96,7 @@ def streamed_closed_form(
         targets=problem.y,
         test=test,
         test_targets=problem.y_test,
-        stability=stability(np.array([alpha]), eta),
+        stability=verdict,
         source="closed form",
         fisher=fisher.name,
         step_size=eta,

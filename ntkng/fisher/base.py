@@ -18,13 +18,15 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.arguments import require_type
-from ntkng.conditioning import Conditioning
+from ntkng.conditioning import Conditioning, range_projector
 from ntkng.fisher.dense import DenseLayer
 from ntkng.fisher.preconditioned import PreconditionedKernel, fastest_step
+from ntkng.fisher.solves import symmetric_part
 from ntkng.kernels.kernels import Kernels
 from ntkng.kernels.units import UnitSampling
 from ntkng.layers.record import LayerRecord
@@ -55,7 +57,11 @@ class Fisher(abc.ABC):
         jax.tree_util.register_pytree_node(cls, lambda fisher: fisher._flatten(), cls._unflatten)  # pyright: ignore
 
     def __post_init__(self) -> None:
-        nonnegative("damping", self.damping)
+        object.__setattr__(self, "damping", self._check_damping())
+
+    def _check_damping(self) -> Any:
+        """The damping as a `float` (so that a zero of any type is undamped) or as it is, while tracing."""
+        return nonnegative("damping", self.damping)
 
     @property
     def name(self) -> str:
@@ -95,16 +101,46 @@ class Fisher(abc.ABC):
         Args:
             kernels: analytic or empirical.
 
+        Damped, `K` is restricted to the range of a singular NTK, where it is in exact arithmetic: whatever the network's
+        gradient does not see has eigenvalue 0.
+
         Raises:
             TypeError: no `Kernels`.
             ValueError: undamped, and a Gram that must be inverted is singular; the message names the layer, its rank
-                and the fix. Not checked while tracing.
+                and the fix. A Gram that is not positive semi-definite, or a result that is not finite. Not checked while
+                tracing.
         """
         require_type("kernels", kernels, Kernels, "compute them with ntkng.analytic or ntkng.empirical")
-        if is_concrete(kernels, self):
-            self.check(kernels)
+        if not is_concrete(kernels, self):
+            return PreconditionedKernel(*self._kernel(kernels), kernels.samples, kernels.outputs)
+        self.check(kernels)
         train, cross = self._kernel(kernels)
+        self._require_finite(kernels, train, cross)
+        projector = range_projector(kernels.theta.train) if self.inverts_singular_grams else None
+        if projector is not None:
+            train, cross = symmetric_part(projector @ train @ projector), None if cross is None else cross @ projector
         return PreconditionedKernel(train, cross, kernels.samples, kernels.outputs)
+
+    @property
+    def inverts_singular_grams(self) -> bool:
+        """Whether singular kernels are no error and rounding is divided by something small: damped, or by pseudo-inverses."""
+        return self.is_damped
+
+    def _require_finite(self, kernels: Kernels, train: Array, cross: Array | None) -> None:
+        """A NaN is never handed on: it has no spectrum, and no step size converges."""
+        if all(bool(jnp.isfinite(part).all()) for part in (train, cross) if part is not None):
+            return
+        for layer in kernels.layers:
+            for which, part in (("train", layer.theta.train), ("cross", layer.theta.cross)):
+                if part is not None and not np.isfinite(np.asarray(part)).all():
+                    raise ValueError(
+                        f"Theta of layer {layer.name} ({which} part) has NaN or infinite entries; check the inputs and the scale "
+                        "of the weights"
+                    )
+        raise ValueError(
+            f"K of {self.name} has NaN or infinite entries though all Theta are finite: a system could not be solved; "
+            "use another damping, or scale inputs and targets"
+        )
 
     @abc.abstractmethod
     def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:

@@ -51,6 +51,7 @@ class EmpiricalFisher(Fisher):
 
     isotropic: ClassVar[bool] = False
     needs_curvature: ClassVar[str] = "nowhere"  # pyright: ignore  # made of gradients
+    inverts_singular_grams: ClassVar[bool] = False  # pyright: ignore  # that of `of` is restricted, in its own coordinates
     reference = ("kunstner-hennig-balles-2019",)
 
     __repr__ = short_repr
@@ -75,13 +76,18 @@ class EmpiricalFisher(Fisher):
     def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:
         """`K' E^+` from the whitened `K'`: exact for C = 1; for C > 1 on the span of the residuals, where it acts.
 
+        A sample whose residual is 0 has no such direction: its row and its column of `K` are 0.
+
         `K'` maps the residual itself to the change of the function; `K` is projected on the residuals' directions on both
         sides, so that it is symmetric.
         """
         factor, residual = self._factor(kernels)
         whitened = whiten_kernels(everywhere(kernels), factor)
         found = self._inner().kernel(whitened)
-        inverse = jnp.asarray(residual) / (residual**2).sum(axis=1, keepdims=True)  # e_n / |e_n|^2
+        largest = jnp.abs(jnp.asarray(residual)).max(axis=1, keepdims=True)
+        scale = jnp.where(largest > 0, largest, 1)  # so that no square underflows
+        unit = residual / scale
+        inverse = unit / jnp.where(largest > 0, scale * (unit**2).sum(axis=1, keepdims=True), 1)  # e_n / |e_n|^2
         assert found.cross is not None
         rows = found.cross[:, :, None] * inverse
         rows = rows.reshape(len(rows), -1)

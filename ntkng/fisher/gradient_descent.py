@@ -26,6 +26,7 @@ class GradientDescent(Fisher):
 
     isotropic: ClassVar[bool] = False
     needs_curvature: ClassVar[str] = "nowhere"  # pyright: ignore
+    inverts_singular_grams: ClassVar[bool] = False  # pyright: ignore  # nothing is inverted
 
     def _kernel(self, kernels: Kernels) -> tuple[Float[Array, "n n"], Float[Array, "m n"] | None]:
         theta = kernels.theta.map(lambda gram: gram / (kernels.samples * (1 + self.damping)))

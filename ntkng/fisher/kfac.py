@@ -31,11 +31,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkng.conditioning import Conditioning, inspect
+from ntkng.conditioning import Conditioning, inspect, moving
 from ntkng.fisher import kronecker
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.dense import DenseLayer
 from ntkng.fisher.kfac_step import cotangent
+from ntkng.fisher.relative_damping import root_of_ratio
 from ntkng.fisher.solves import symmetric_part
 from ntkng.kernels.kernels import Kernels, LayerKernels, sum_
 from ntkng.layers.affine_gram import kronecker_gram
@@ -52,7 +53,8 @@ class KFAC(Fisher):
     Attributes:
         damping: `rho`; it is split over the factors by `split`.
         split: `"pi"` is `rho_A = pi sqrt(rho)`, `rho_B = sqrt(rho) / pi`, `pi^2 = (tr A / dim A) / (tr B / dim B)`
-            (Martens and Grosse 2015, section 6.3); `"equal"` is `rho_A = rho_B = sqrt(rho)`.
+            (Martens and Grosse 2015, section 6.3; where a factor vanishes so does the layer's gradient, and any split will do);
+            `"equal"` is `rho_A = rho_B = sqrt(rho)`.
         last_layer: `"fisher"`: the true factor `I_C` of the output layer, `alpha = N (L - 1) + 1`; `"paper"`: `I_C / N`,
             `alpha = N L`.
         singular: what to do undamped with a singular factor: `"raise"` an error, or use its `"pseudo-inverse"` (then
@@ -83,6 +85,11 @@ class KFAC(Fisher):
     def is_pseudo(self) -> bool:
         """Whether pseudo-inverses are used."""
         return self.singular == "pseudo-inverse" and not self.is_damped
+
+    @property
+    def inverts_singular_grams(self) -> bool:
+        """Also by pseudo-inverses."""
+        return self.is_damped or self.is_pseudo
 
     @property
     def expected_failures(self) -> Mapping[str, str]:
@@ -120,7 +127,7 @@ class KFAC(Fisher):
             if layer.positions > 1:
                 return None
             values, vectors = np.linalg.eigh(inner)
-            kept = values > len(inner) * np.finfo(inner.dtype).eps * values[-1]
+            kept = moving(values)
             leverages = (vectors[:, kept] ** 2).sum(axis=1)
             least = 1 - LEVERAGE if layer.is_output else leverages.mean() - LEVERAGE
             is_even = leverages.min() > least and leverages.max() < leverages.mean() + LEVERAGE
@@ -191,7 +198,7 @@ class KFAC(Fisher):
         root = self.damping**0.5
         if self.split == "equal":
             return root, root
-        pi = ((trace_inner / dimensions[0]) / (trace_backward / dimensions[1])) ** 0.5
+        pi = root_of_ratio(trace_inner / dimensions[0], trace_backward / dimensions[1])
         return pi * root, root / pi
 
     # -- conditioning ------------------------------------------------------------------------------------------------

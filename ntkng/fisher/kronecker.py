@@ -13,7 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkng.fisher.solves import project, pseudo_inverse, solve
+from ntkng.fisher.solves import project, pseudo_inverse, range_of, solve
 from ntkng.layers.symmetric import self_product
 
 Damping = Any  # rho: a number, a traced number, or exactly 0
@@ -53,7 +53,7 @@ def expanded_form(
 ) -> Float[Array, "m n"]:
     """`divisor G' (G + divisor rho I)^{-1}`: all rows are rows of the factor."""
     if pseudo and is_zero(damping):
-        return divisor * (cross @ pseudo_inverse(gram))
+        return divisor * (range_of(gram) if cross is gram else cross @ pseudo_inverse(gram))
     return project(cross, gram, divisor * damping, scale=divisor)
 
 

@@ -95,7 +95,7 @@ class LayerPattern(Fisher):
         thetas = [np.asarray(layer.theta.train) for layer in kernels.layers]
         if groups is None and self.is_damped:
             system = coupled_system(self.pattern(len(thetas)), thetas)
-            return (inspect(f"the coupled system of {self.name}", system, shift),)
+            return (inspect(f"the coupled system of {self.name}", system, shift, is_gram=False),)
         inverted = [(i,) for i in range(len(thetas))] if groups is None else [group for _, group in groups]
         return tuple(inspect(_group_name(kernels, group), sum_(thetas[i] for i in group), shift) for group in inverted)
 

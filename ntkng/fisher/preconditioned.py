@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkng.conditioning import NEGATIVE, rounding
 from ntkng.precision import in_float64
 from ntkng.short_repr import short_repr
 
 Verdict = Literal["converges", "diverges", "ill-posed"]
-NEGATIVE = 1e-8  # relative size from which a negative eigenvalue is not rounding
 
 
 @jax.tree_util.register_dataclass
@@ -49,8 +49,13 @@ class PreconditionedKernel:
 
     @in_float64
     def eigenvalues(self) -> Float[Array, "n"]:
-        """Spectrum of `K`, ascending."""
-        return jnp.linalg.eigvalsh(self.train)
+        """Spectrum of `K`, ascending; what is rounding is 0 exactly (see `without_rounding`)."""
+        return without_rounding(jnp.linalg.eigvalsh(self.train))
+
+    def modes(self) -> tuple[Float[Array, "n"], Float[Array, "n n"]]:
+        """The same eigenvalues, and the eigenvectors as columns."""
+        values, vectors = jnp.linalg.eigh(self.train)
+        return without_rounding(values), vectors
 
     def stability(self, step_size: float) -> Stability:
         """What happens at this step size, from the spectrum."""
@@ -65,7 +70,7 @@ class Stability:
         verdict: `"converges"` (`0 <= eta k < 2` for all eigenvalues), `"diverges"`, or `"ill-posed"`: `K` has negative
             eigenvalues, as an indefinite damped pattern has near a pole, so that closed form and simulation need not
             agree.
-        spectral_radius: `max_k |1 - eta k|`, the rate per step.
+        spectral_radius: `max |1 - eta k|` over the eigenvalues that are not 0, whose modes move: the rate per step.
         smallest: `k_min`.
         largest: `k_max`.
         step_size: `eta`; `None` for the flow.
@@ -85,28 +90,69 @@ class Stability:
         return self.largest / self.smallest if self.smallest > 0 else float("inf")
 
 
+def without_rounding(values: Float[Array, "n"]) -> Float[Array, "n"]:
+    """Ascending eigenvalues of `K` with those that are rounding set to exactly 0: such a mode does not move.
+
+    No function of the network tells such a combination of samples from zero (its gradient vanishes), so that it has eigenvalue 0 in
+    every `K` and is mapped to 0 by every `K'`. What is computed in its place has either sign and grows or decays over
+    long times. Rounding is what `ntkng.conditioning` says of Grams: up to `max(n, 64) eps k_max`, or up to the size of a negative
+    eigenvalue above `-1e-8 k_max`, which shows how exact the entries are.
+    """
+    values = jnp.asarray(values)
+    largest = jnp.abs(values).max()
+    tolerance = rounding(len(values), largest, float(jnp.finfo(values.dtype).eps))
+    lowest = -values[0]
+    tolerance = jnp.where(lowest <= NEGATIVE * largest, jnp.maximum(tolerance, lowest), tolerance)
+    return jnp.where(jnp.abs(values) <= tolerance, 0, values)
+
+
 def stability(values: Float[np.ndarray, "n"], step_size: float | None) -> Stability:
-    """The verdict from the eigenvalues of `K`; `step_size=None` is the flow, which converges wherever `K` is PSD."""
+    """The verdict from the eigenvalues of `K`; `step_size=None` is the flow, which converges wherever `K` is PSD.
+
+    Args:
+        values: eigenvalues, those that are rounding set to 0 (`PreconditionedKernel.eigenvalues`).
+        step_size: `eta`.
+
+    Raises:
+        ValueError: eigenvalues that are NaN or infinite.
+    """
+    values = _finite(values)
     smallest, largest = float(values.min()), float(values.max())
-    radius = float("nan") if step_size is None else float(np.abs(1 - step_size * values).max())
+    moving = values[values != 0]
+    radius = float("nan") if step_size is None else float(np.abs(1 - step_size * moving).max(initial=0.0))
     if smallest < -NEGATIVE * max(abs(largest), abs(smallest)):
         remedy = f"K has the negative eigenvalue {smallest:.3g}: choose another damping, or a definite layer pattern"
         return Stability("ill-posed", radius, smallest, largest, step_size, remedy)
-    if step_size is not None and step_size * largest >= 2:
+    edge = 2 * (
+        1 - rounding(len(values), 1.0, float(np.finfo(values.dtype).eps))
+    )  # of stability, as well as k_max is known
+    if step_size is not None and not step_size * largest < edge:
         remedy = f"step size {step_size:.4g} is not below 2/k_max = {2 / largest:.4g}: reduce it"
         return Stability("diverges", radius, smallest, largest, step_size, remedy)
     return Stability("converges", radius, smallest, largest, step_size)
 
 
 def fastest_step(alpha: float | None, values: Float[np.ndarray, "n"] | None) -> float:
-    """`1/alpha` where `K = alpha I`, else `2/(k_min + k_max)` of the ascending eigenvalues of `K`.
+    """`1/alpha` where `K = alpha I`, else `2/(k_min + k_max)` of the positive eigenvalues of `K`: modes of eigenvalue 0 never move.
 
     Raises:
-        ValueError: no positive eigenvalue.
+        ValueError: no positive eigenvalue, or eigenvalues that are NaN or infinite.
     """
     if alpha is not None:
         return 1 / alpha
     assert values is not None
-    if values[-1] <= 0:
-        raise ValueError(f"no step size converges: the largest eigenvalue of K is {values[-1]:.3g}, expected > 0")
-    return float(2 / (max(float(values[0]), 0.0) + float(values[-1])))
+    moving = _finite(values)
+    moving = moving[moving > 0]
+    if len(moving) == 0:
+        raise ValueError(f"no step size converges: the largest eigenvalue of K is {max(values):.3g}, expected > 0")
+    return float(2 / (moving.min() + moving.max()))
+
+
+def _finite(values: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    values = np.asarray(values, np.result_type(values, np.float32))
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "the eigenvalues of K are not finite (NaN or infinite), so that no step size can be judged; "
+            "check the kernels, the inputs and the scale of the weights"
+        )
+    return values

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import jax.scipy.linalg
 from jaxtyping import Array, Float
 
+from ntkng.conditioning import rounding
+
 
 @jax.jit
 def solve(gram: Float[Array, "n n"], shift: float | Array, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
@@ -36,12 +38,22 @@ def shifted(gram: Float[Array, "n n"], shift: float | Array) -> Float[Array, "n 
 
 def pseudo_inverse(gram: Float[Array, "n n"], tolerance: float | None = None) -> Float[Array, "n n"]:
     """Moore-Penrose inverse of a symmetric matrix, definite or not, cut at `tolerance` times its largest eigenvalue."""
-    values, vectors = jnp.linalg.eigh(gram)
-    if tolerance is None:
-        tolerance = len(gram) * float(jnp.finfo(gram.dtype).eps)
-    kept = jnp.abs(values) > tolerance * jnp.abs(values).max()
+    values, vectors, kept = _decomposed(gram, tolerance)
     inverse = jnp.where(kept, 1 / jnp.where(kept, values, 1), 0)
     # once more through the Gram: eigenvectors are exact to rounding of their largest entry, but where a row of the Gram is tiny
     # (a saturated probability, see ntkng.whitening) what it is multiplied with is large
     vectors = jnp.matmul(gram, vectors, precision="highest") * inverse
     return jnp.matmul(vectors * inverse, vectors.T, precision="highest")
+
+
+def range_of(gram: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """The projector `G G^+`, without the rounding of a product that `G^+` amplifies."""
+    _, vectors, kept = _decomposed(gram, None)
+    return (vectors * kept) @ vectors.T
+
+
+def _decomposed(gram: Array, tolerance: float | None) -> tuple[Array, Array, Array]:
+    """Eigenvalues, eigenvectors, and which eigenvalues are not rounding."""
+    values, vectors = jnp.linalg.eigh(gram)
+    cut = rounding(len(gram), 1.0, float(jnp.finfo(gram.dtype).eps)) if tolerance is None else tolerance
+    return values, vectors, jnp.abs(values) > cut * jnp.abs(values).max()

@@ -12,7 +12,9 @@ samples on which it is active, so that `alpha = sum_l M_l gamma_l + 1`, `gamma =
 Undamped it is useless at a finite step size: the step holds `1/delta`, `delta` is nearly Gaussian, and `1/delta` has no
 variance. The damping is therefore relative to the layer's mean block, whatever the width is:
 
-    N rho_l = kappa * mean(delta_l^2) * tr(A_{l-1}) / N,      mean over samples, outputs and units.
+    N rho_l = kappa * mean(delta_l^2) * tr(A_{l-1}) / N,      mean over samples, outputs and units
+
+(any positive number where that is 0: such a layer does not move).
 
 At infinite width `K_l = M_l E[D' A' D (D A D + N rho_l I)^{-1}]` (one output; `D = diag(delta)`), an expectation over the
 Gaussian processes of `ntkng.kernels.unit_sampling`, with an error bar.
@@ -36,6 +38,7 @@ from ntkng.conditioning import Conditioning, inspect
 from ntkng.fisher import channel_blocks, unit_blocks
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.dense import DenseLayer
+from ntkng.fisher.relative_damping import positive_shift
 from ntkng.fisher.solves import project, solve, symmetric_part
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels, sum_
 from ntkng.kernels.units import UnitSampling, has_units, unit_signals
@@ -68,8 +71,9 @@ class UnitWise(Fisher):
     isotropic: ClassVar[bool] = False
     needs_factors: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        positive(
+    def _check_damping(self) -> Any:
+        """As for others, and not 0."""
+        return positive(
             "the damping of the unit-wise Fisher (its undamped step holds 1/delta, without variance)", self.damping
         )
 
@@ -140,7 +144,7 @@ class UnitWise(Fisher):
         if not self.relative:
             return kernels.samples * self.damping
         trace = _inner(layer, kernels.samples).train.trace()
-        return self.damping * _mean_square(layer, kernels) * trace / kernels.samples
+        return positive_shift(self.damping * _mean_square(layer, kernels) * trace / kernels.samples)
 
     def inspect(self, kernels: Kernels) -> tuple[Conditioning, ...]:
         """For every layer the block of a unit of average scale, `mean(delta^2) A + N rho_l I`."""
@@ -185,7 +189,7 @@ class UnitWise(Fisher):
         inner, deltas = affine_gram.input_gram(seen, seen), unit_signals(record.astype(dtype))
         shift = kernels.samples * self.damping
         if self.relative:
-            shift = self.damping * (deltas**2).mean() * inner.trace() / kernels.samples
+            shift = positive_shift(self.damping * (deltas**2).mean() * inner.trace() / kernels.samples)
         step = channel_blocks.cotangents(inner, deltas, _next(shift, last), residual.astype(dtype))
         rows = step.reshape(-1, step.shape[-1])
         return affine.as_outputs(record, rows.astype(record.deltas.dtype))
@@ -200,6 +204,7 @@ class UnitWise(Fisher):
                 raise ValueError("the unit-wise Fisher needs the factors of every layer, got one with a Jacobian only")
             units = layer.deltas.shape[-1]
             scale = np.mean(layer.deltas**2) * np.sum(layer.features**2) / samples**2 if self.relative else 1.0
+            scale = positive_shift(scale)
             for part in np.split(layer.jacobian, units, axis=1):
                 blocks.append(part.T @ part / samples + float(self.damping) * scale * np.eye(part.shape[1]))
         return np.asarray(scipy.linalg.block_diag(*blocks))
