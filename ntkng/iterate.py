@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ntkng.arguments import check_run
+from ntkng.divergence import judge
 from ntkng.fisher.base import Fisher
 from ntkng.fitting_kernels import fitting_kernels
 from ntkng.kernels import Kernels
@@ -65,10 +66,11 @@ def iterate(
 
     Raises:
         TypeError: an argument of another type, or a call inside a transformation of JAX.
-        ValueError: kernels or batches that do not fit, singular kernels without damping, a step size that is not positive.
+        ValueError: kernels or batches that do not fit, singular kernels without damping, a step size that is not positive, a later
+            step that cannot be taken (see `ntkng.divergence`, which warns of iterations that diverge).
     """
     check_run("iterate", problem, fisher, kernels, step_size=step_size, batches=batches, initial=initial)
-    positive("step_size", step_size)
+    step_size = positive("step_size", step_size)
     steps, batches = plan_steps(steps, batches, problem.samples)
     kernels = kernels_of(problem, fisher, kernels)
     start = initial_functions(problem, kernels, initial)
@@ -77,6 +79,11 @@ def iterate(
     run = functools.partial(_iterate, fisher, kernels, jnp.asarray(problem.y), chosen, step_size)
     paths = [run(one, loss=problem.loss, steps=steps) for one in start.reshape(-1, *start.shape[-2:])]
     path = jnp.stack(paths).reshape(*start.shape[:-2], *paths[0].shape)
+
+    def check(index: int, step: int) -> None:
+        _check_first_step(problem, fisher, kernels, paths[index][step], None if batches is None else batches[step:])
+
+    judge((path,), problem.y, check, step_size)
     return as_trajectory(
         problem, fisher, path, times=np.arange(steps + 1.0), source="iteration", step_size=float(step_size)
     )

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int
 from ntkng import whitening
 from ntkng.arguments import check_run
 from ntkng.devices import spread
+from ntkng.divergence import judge
 from ntkng.fisher.base import Fisher
 from ntkng.kernels.empirical import from_records
 from ntkng.layers import LayerRecord, descend
@@ -86,12 +87,13 @@ def simulate(
     Raises:
         TypeError: an argument of another type, another dtype, or a call inside a transformation of JAX.
         ValueError: a step size that is not positive, batches that do not fit, and, undamped, kernels at initialisation
-            that are singular (the message names the layer); a number of inputs that is not a multiple of that of `devices`.
+            that are singular (the message names the layer); a number of inputs that is not a multiple of that of `devices`; a
+            later step that cannot be taken (see `ntkng.divergence`, which warns of training that diverges).
     """
     check_run(
         "simulate", problem, fisher, key=key, step_size=step_size, batches=batches, parameters=parameters
     )  # fmt: skip
-    positive("step_size", step_size)
+    step_size = positive("step_size", step_size)
     steps, batches = plan_steps(steps, batches, problem.samples)
     seeds = positive_integer("seeds", seeds)
     dtype, solve_dtype = supported_dtype("dtype", dtype), supported_dtype("solve_dtype", solve_dtype)
@@ -103,6 +105,7 @@ def simulate(
     static["keep_parameters"] = keep_parameters
     run = functools.partial(_train, problem.network, batches=chosen, **static)
     first = slice(None) if batches is None else batches[0]
+    keys, start = jax.random.split(as_key(key), seeds), None
     if parameters is not None:
         if seeds != 1:
             raise ValueError(f"got parameters and seeds = {seeds}; parameters start a single network, use seeds=1")
@@ -111,7 +114,6 @@ def simulate(
         check_start(problem, fisher, start, first)
         results = jax.tree.map(lambda leaf: leaf[None], run(fisher, start, *data, step_size))
     else:
-        keys = jax.random.split(as_key(key), seeds)
         check_start(problem, fisher, problem.network.init(keys[0], dtype), first)
         results = _each_seed(run, problem.network, fisher, keys, dtype, data, step_size)
     train, test, displacement, observed, trained = results
@@ -120,6 +122,15 @@ def simulate(
             f"{fisher.name}: conjugate gradients missed their tolerance, or training diverged; allow more iterations, use "
             "damping > 0 or a smaller step size, or solver=None, which says how well the system is conditioned"
         )
+
+    def check(index: int, step: int) -> None:
+        """What refuses the step of one network: trained again up to there, and looked at."""
+        begin = problem.network.init(keys[index], dtype) if start is None else start
+        again = functools.partial(_train, problem.network, **{**static, "steps": step, "keep_parameters": True})
+        reached = again(fisher, begin, *data, step_size, batches=None if chosen is None else chosen[:step])[-1]
+        check_start(problem, fisher, reached, slice(None) if batches is None else batches[step])
+
+    judge((train, test), problem.y, check, step_size)
     return Trajectory(
         times=jnp.arange(steps + 1.0),
         train=train,
