@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 FULL_SPECTRUM = 1500  # above this size a condition estimate from the Cholesky factor replaces the spectrum
 LOSS_OF_DIGITS = 1e-2  # condition * eps beyond which a float32 solution is warned of
-FEW = 64  # entries carry some tens of roundings of their own, however small the matrix
+FEW = 16  # entries carry some roundings of their own, however small the matrix
 NEGATIVE = 1e-8  # relative size up to which negative eigenvalues of a Gram are errors of its entries
 ROWS = 1024  # compared with their columns at a time
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ntkng.precision import AnyArray
+from ntkng.precision import AnyArray, is_concrete
 
 GROWTH = 10.0  # times the largest target or first output: outputs that were ever larger have diverged
 
@@ -25,7 +25,7 @@ def judge(
     check: Callable[[int, int], Any],
     step_size: float,
 ) -> None:
-    """Nothing where all outputs are finite.
+    """Nothing where all outputs are finite, or traced.
 
     Args:
         outputs: on train and test inputs, at steps 0, 1, ..
@@ -36,6 +36,8 @@ def judge(
     Raises:
         ValueError: outputs that are not finite although they had not grown.
     """
+    if not is_concrete(outputs):
+        return
     functions = [np.asarray(part) for part in outputs if part is not None]
     functions = [part.reshape(-1, *part.shape[-3:]) for part in functions]
     finite = np.all([np.isfinite(part).all(axis=(-2, -1)) for part in functions], axis=0)  # [networks, T]

@@ -95,7 +95,7 @@ def without_rounding(values: Float[Array, "n"]) -> Float[Array, "n"]:
 
     No function of the network tells such a combination of samples from zero (its gradient vanishes), so that it has eigenvalue 0 in
     every `K` and is mapped to 0 by every `K'`. What is computed in its place has either sign and grows or decays over
-    long times. Rounding is what `ntkng.conditioning` says of Grams: up to `max(n, 64) eps k_max`, or up to the size of a negative
+    long times. Rounding is what `ntkng.conditioning` says of Grams: up to `max(n, 16) eps k_max`, or up to the size of a negative
     eigenvalue above `-1e-8 k_max`, which shows how exact the entries are.
     """
     values = jnp.asarray(values)

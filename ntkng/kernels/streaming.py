@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkng.conditioning import Conditioning, require_nonsingular
+from ntkng.conditioning import Conditioning, require_nonsingular, rounding
 from ntkng.kernels.analytic import layerwise, require_defined
 from ntkng.network import Network
 
@@ -68,11 +68,13 @@ def factorise(
         track: shows progress.
 
     Raises:
-        ValueError: the kernel is singular to working precision.
+        ValueError: the kernel is singular to working precision, or not finite.
     """
     import scipy.linalg
 
     matrix, norm = _upper(name, network, x, select, what, side, track)
+    if not np.isfinite(norm):
+        raise ValueError(f"{name} has NaN or infinite entries; check the inputs and the scale of the weights")
     potrf, pocon = scipy.linalg.get_lapack_funcs(("potrf", "pocon"), (matrix,))
     lower, failed = potrf(
         matrix.T, lower=1, overwrite_a=1, clean=0
@@ -82,7 +84,7 @@ def factorise(
         found = Conditioning(name, size, abs(int(failed)) - 1, np.inf, np.nan, np.nan, epsilon)
     else:
         reciprocal = float(pocon(lower, norm, uplo="L")[0])
-        rank = size if reciprocal > size * epsilon else size - 1
+        rank = size if reciprocal > rounding(size, 1.0, epsilon) else size - 1
         condition = 1 / reciprocal if reciprocal > 0 else np.inf
         found = Conditioning(name, size, rank, condition, np.nan, np.nan, epsilon)
     require_nonsingular(found, "use fewer or distinct inputs, a bias, or closed_form with damping > 0")

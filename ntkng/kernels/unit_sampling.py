@@ -90,6 +90,10 @@ def preactivation_covariance(network: Network, layer: int, kernels: LayerKernels
 
 def _root(covariance: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n k"]:
     """`R` with `R R^T` the covariance, columns along principal axes, largest variance first."""
+    if not np.isfinite(covariance).all():
+        raise ValueError(
+            "the covariance of a layer has NaN or infinite entries; check the inputs and the scale of the weights"
+        )
     values, vectors = np.linalg.eigh(covariance)
     kept = values > RANK * values[-1]
     return (vectors[:, kept] * np.sqrt(values[kept]))[:, ::-1]
