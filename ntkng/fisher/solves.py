@@ -12,9 +12,15 @@ from ntkng.conditioning import rounding
 
 @jax.jit
 def solve(gram: Float[Array, "n n"], shift: float | Array, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
-    """`(G + shift I)^{-1} right` by Cholesky; NaN where `G + shift I` is not positive definite."""
-    factor = jax.scipy.linalg.cho_factor(shifted(gram, shift))
-    return jax.scipy.linalg.cho_solve(factor, right)
+    """`(G + shift I)^{-1} right` by Cholesky; NaN where `G + shift I` is not positive definite to working precision.
+
+    Whether a pivot that should be 0 comes out as 1e-17, as 0 or below is luck; the smallest eigenvalue is no larger than it.
+    """
+    system = shifted(gram, shift)
+    factor, is_lower = jax.scipy.linalg.cho_factor(system)
+    least = rounding(len(gram), jnp.diagonal(system).max(), float(jnp.finfo(gram.dtype).eps))
+    is_definite = (jnp.diagonal(factor) ** 2).min() > least
+    return jnp.where(is_definite, jax.scipy.linalg.cho_solve((factor, is_lower), right), jnp.nan)
 
 
 @jax.jit

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import ntkng
+from ntkng.fisher.solves import solve
 from ntkng.kernels import Gram, LayerKernels
 
 RNG = np.random.default_rng(0)
@@ -113,3 +114,14 @@ def test_kernels_that_are_no_numbers():
 def test_matrices_that_are_not_symmetric():
     with pytest.raises(ValueError, match="Theta of layer own must be symmetric"):
         ntkng.BlockDiagonal(0.1).kernel(own(np.array([[1.0, 0.5], [0.0, 1.0]])))
+
+
+def test_singular_systems_have_no_solution_by_luck():
+    """A pivot that should be 0 comes out on either side of it: of 50 Grams of rank 2 none is solved, of 50 of rank 3 all are."""
+    with jax.enable_x64(True):
+        for _ in range(50):
+            root = RNG.normal(size=(3, 3))
+            assert np.isfinite(np.asarray(solve(root @ root.T, 0.0, np.ones((3, 1))))).all()
+            flat = root[:, :2] @ root[:, :2].T
+            assert np.isnan(np.asarray(solve(flat, 0.0, np.ones((3, 1))))).all()
+            assert np.isfinite(np.asarray(solve(flat, 1e-8, np.ones((3, 1))))).all()
