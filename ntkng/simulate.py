@@ -126,7 +126,9 @@ def simulate(
     def check(index: int, step: int) -> None:
         """What refuses the step of one network: trained again up to there, and looked at."""
         begin = problem.network.init(keys[index], dtype) if start is None else start
-        again = functools.partial(_train, problem.network, **{**static, "steps": step, "keep_parameters": True})
+        again = functools.partial(
+            _train, problem.network, **{**static, "steps": step, "observe": None, "keep_parameters": True}
+        )
         reached = again(fisher, begin, *data, step_size, batches=None if chosen is None else chosen[:step])[-1]
         check_start(problem, fisher, reached, slice(None) if batches is None else batches[step])
 

@@ -14,13 +14,19 @@ from ntkng.conditioning import rounding
 def solve(gram: Float[Array, "n n"], shift: float | Array, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
     """`(G + shift I)^{-1} right` by Cholesky; NaN where `G + shift I` is not positive definite to working precision.
 
-    Whether a pivot that should be 0 comes out as 1e-17, as 0 or below is luck; the smallest eigenvalue is no larger than it.
+    Whether a pivot that should be 0 comes out as 1e-17, as 0 or below is luck. But the smallest eigenvalue is at most
+    `|v| / |(G + shift I)^{-1} v|` for every `v`: the columns of `right`, and one beside them that has no other purpose.
     """
     system = shifted(gram, shift)
-    factor, is_lower = jax.scipy.linalg.cho_factor(system)
-    least = rounding(len(gram), jnp.diagonal(system).max(), float(jnp.finfo(gram.dtype).eps))
-    is_definite = (jnp.diagonal(factor) ** 2).min() > least
-    return jnp.where(is_definite, jax.scipy.linalg.cho_solve((factor, is_lower), right), jnp.nan)
+    probe = jnp.cos(jnp.arange(len(gram), dtype=right.dtype))
+    columns = jnp.concatenate([right, probe[:, None]], axis=1)
+    solved = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(system), columns)
+    largest, sizes = jnp.diagonal(system).max(), jnp.abs(columns).max(axis=0)
+    unit = jnp.where(sizes > 0, sizes, 1)  # norms without over- and underflow
+    given, found = jnp.linalg.norm(columns / unit, axis=0), jnp.linalg.norm(solved * (largest / unit), axis=0)
+    smallest = jnp.where(sizes > 0, given / found, jnp.inf).min()  # relative to the largest entry
+    is_definite = smallest > rounding(len(gram), 1.0, float(jnp.finfo(gram.dtype).eps))
+    return jnp.where(is_definite, solved[:, :-1], jnp.nan)
 
 
 @jax.jit
