@@ -22,11 +22,12 @@ from jaxtyping import Array, Float
 
 from ntkng.arguments import check_run, refuse_traced
 from ntkng.fisher.base import Fisher
-from ntkng.fisher.preconditioned import PreconditionedKernel, Stability, fastest_step, stability
+from ntkng.fisher.preconditioned import PreconditionedKernel, fastest_step, stability
 from ntkng.fitting_kernels import fitting_kernels
 from ntkng.kernels import Kernels
-from ntkng.precision import AnyArray, in_float64
+from ntkng.precision import in_float64
 from ntkng.problem import Problem
+from ntkng.times import require_limit, step_times
 from ntkng.trajectory import Trajectory
 from ntkng.validation import positive, real_array
 
@@ -205,39 +206,6 @@ def decay_and_quotient(
 def _product(rates: Array, times: Array) -> Array:
     """`rates * times`, with 0 times infinity 0: what does not move stays."""
     return jnp.where(rates == 0, 0, rates * times)
-
-
-def require_limit(times: Float[AnyArray, "T"], verdict: Stability) -> None:
-    """Refuse an infinite time where the modes have no limit: they diverge, alternate for ever, or `K` is indefinite."""
-    if np.isinf(np.asarray(times)).any() and verdict.verdict != "converges":
-        raise ValueError(f"there is no limit after infinitely long training, as it does not converge: {verdict.remedy}")
-
-
-def step_times(steps: Any, flow: bool) -> Array:
-    """`[0, 1, .., steps]` from a number of steps; given step numbers, or times of the flow, are checked."""
-    if isinstance(steps, (bool, np.bool_)):
-        raise TypeError(
-            f"steps must be a number of steps, or an array of step numbers or times, got {steps}; use 1, say"
-        )
-    if isinstance(steps, (int, np.integer)):
-        steps = np.arange(steps + 1) if steps >= 0 else [steps]
-    endless = _is_infinite(steps)
-    finite = np.where(endless, 0, steps) if np.any(endless) else steps
-    times = np.atleast_1d(real_array("steps", finite, (0, 1))).astype(float)
-    if times.min() < 0:
-        raise ValueError(f"steps must be >= 0, got {times.min():g}")
-    if not flow and (times % 1).any():
-        raise ValueError(f"step numbers must be whole, got {times[times % 1 > 0][0]:g}; use flow=True for times")
-    return jnp.asarray(np.where(endless, np.inf, times))
-
-
-def _is_infinite(steps: Any) -> Any:
-    """Where a step number or time is infinity, the limit of training; `False` for what is no array of numbers."""
-    try:
-        array = np.asarray(steps)
-    except ValueError:  # ragged
-        return False
-    return np.isposinf(array) if array.dtype.kind == "f" else False
 
 
 def initial_function(problem: Problem, initial: tuple[Any, Any] | None) -> tuple[Array, Array | None]:

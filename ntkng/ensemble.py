@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.arguments import check_run
-from ntkng.closed_form import mode_functions, require_limit, step_times
+from ntkng.closed_form import mode_functions
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.preconditioned import Stability, stability
 from ntkng.fitting_kernels import fitting_kernels
@@ -29,6 +29,7 @@ from ntkng.kernels import Kernels
 from ntkng.precision import AnyArray, in_float64
 from ntkng.problem import Problem
 from ntkng.short_repr import short_repr
+from ntkng.times import require_limit, step_times
 from ntkng.validation import positive
 
 Where = Literal["train", "test"]

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkng.arguments import check_run
-from ntkng.closed_form import decay_and_quotient, initial_function, require_limit, step_times
+from ntkng.closed_form import decay_and_quotient, initial_function
 from ntkng.fisher.base import Fisher
 from ntkng.fisher.kfac import KFAC
 from ntkng.fisher.layer_pattern import LayerPattern
@@ -31,6 +31,7 @@ from ntkng.kernels.kernels import sum_
 from ntkng.kernels.streaming import Factorised, Track, factorise, tile
 from ntkng.precision import in_float64
 from ntkng.problem import Problem
+from ntkng.times import require_limit, step_times
 from ntkng.trajectory import Trajectory
 from ntkng.validation import positive, positive_integer
 

@@ -98,11 +98,11 @@ class Fisher(abc.ABC):
     def kernel(self, kernels: Kernels) -> PreconditionedKernel:
         """The preconditioned kernel `K(x, x)` and `K(x', x)`.
 
-        Args:
-            kernels: analytic or empirical.
-
         Damped, `K` is restricted to the range of a singular NTK, where it is in exact arithmetic: whatever the network's
         gradient does not see has eigenvalue 0.
+
+        Args:
+            kernels: analytic or empirical.
 
         Raises:
             TypeError: no `Kernels`.

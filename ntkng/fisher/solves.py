@@ -15,18 +15,20 @@ def solve(gram: Float[Array, "n n"], shift: float | Array, right: Float[Array, "
     """`(G + shift I)^{-1} right` by Cholesky; NaN where `G + shift I` is not positive definite to working precision.
 
     Whether a pivot that should be 0 comes out as 1e-17, as 0 or below is luck. But the smallest eigenvalue is at most
-    `|v| / |(G + shift I)^{-1} v|` for every `v`: the columns of `right`, and one beside them that has no other purpose.
+    `|v| / |(G + shift I)^{-1} v|` for every `v`: the first column of `right`, and one beside it that has no other purpose.
     """
     system = shifted(gram, shift)
+    factor = jax.scipy.linalg.cho_factor(system)
     probe = jnp.cos(jnp.arange(len(gram), dtype=right.dtype))
-    columns = jnp.concatenate([right, probe[:, None]], axis=1)
-    solved = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(system), columns)
+    columns = jnp.concatenate([right[:, :1], probe[:, None]], axis=1)
+    seen = jax.scipy.linalg.cho_solve(factor, columns)
     largest, sizes = jnp.diagonal(system).max(), jnp.abs(columns).max(axis=0)
     unit = jnp.where(sizes > 0, sizes, 1)  # norms without over- and underflow
-    given, found = jnp.linalg.norm(columns / unit, axis=0), jnp.linalg.norm(solved * (largest / unit), axis=0)
+    given, found = jnp.linalg.norm(columns / unit, axis=0), jnp.linalg.norm(seen * (largest / unit), axis=0)
     smallest = jnp.where(sizes > 0, given / found, jnp.inf).min()  # relative to the largest entry
     is_definite = smallest > rounding(len(gram), 1.0, float(jnp.finfo(gram.dtype).eps))
-    return jnp.where(is_definite, solved[:, :-1], jnp.nan)
+    solved = seen[:, :1] if right.shape[1] == 1 else jax.scipy.linalg.cho_solve(factor, right)
+    return jnp.where(is_definite, solved, jnp.nan)
 
 
 @jax.jit
