@@ -5,8 +5,9 @@ PINS   ?= .ci/pins.txt
 RUN     = $(VENV)/bin/python -m
 ARGS   ?=
 READY   = $(VENV)/.ready
+STRICT  = JAX_NUMPY_RANK_PROMOTION=raise JAX_NUMPY_DTYPE_PROMOTION=strict JAX_DEBUG_NANS=1
 
-.PHONY: figures figures-all test test-all lint types bench bench-peers docs clean
+.PHONY: figures figures-all test test-all test-strict lint types bench bench-peers docs clean
 figures: $(READY)      ## the figures of the main paper, with the claims that they must pass
 	$(RUN) paper_repro --paper karakida-osawa-2020 $(ARGS)
 
@@ -18,6 +19,9 @@ test: $(READY)     ## the fast tests
 
 test-all: $(READY) ## also the slow statistical ones
 	$(RUN) pytest -n 2 -m "not gpu" $(ARGS)
+
+test-strict: $(READY) ## the fast tests of the engine under JAX's strictest settings
+	$(STRICT) $(RUN) pytest -n 2 -m "not slow and not gpu" $(addprefix tests/,spine damping cross_entropy ensemble architectures unit_wise mini_batch) $(ARGS)
 
 lint: $(READY)
 	$(RUN) ruff check .

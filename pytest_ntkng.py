@@ -100,12 +100,15 @@ def ntkng_analytic(ntkng_problem: Problem) -> Kernels:
 def ntkng_empirical(ntkng_problem: Problem) -> Kernels:
     """Kernels of one random network of `ntkng_problem`."""
     import jax
+    import numpy as np
 
     import ntkng
 
     with jax.enable_x64(True):
-        parameters = ntkng_problem.network.init(jax.random.key(0))
-        return ntkng.empirical(ntkng_problem.network, parameters, ntkng_problem.x, ntkng_problem.x_test)
+        parameters = jax.tree.map(np.asarray, ntkng_problem.network.init(0))
+    return ntkng.empirical(
+        ntkng_problem.network, parameters, ntkng_problem.x, ntkng_problem.x_test
+    )  # keeps its 64 bits
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,15 @@ patched. A neural-tangents that the user has already imported is used as it is.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.machinery
 import importlib.metadata
 import sys
 import types
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -48,6 +51,17 @@ def check_versions(neural_tangents: str, jax_version: str) -> None:
             "run its tests before trusting results",
             stacklevel=2,
         )
+
+
+def lenient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of neural-tangents, which promotes ranks and types and makes legacy keys, under any settings of the user."""
+
+    @functools.wraps(function)  # also copies what neural-tangents notes on it, such as `input_req`
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"), jax.legacy_prng_key("allow"):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def _import() -> tuple[types.ModuleType, type, types.ModuleType]:

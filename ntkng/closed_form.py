@@ -25,7 +25,7 @@ from ntkng.fisher.base import Fisher
 from ntkng.fisher.preconditioned import PreconditionedKernel, fastest_step, stability
 from ntkng.fitting_kernels import fitting_kernels
 from ntkng.kernels import Kernels
-from ntkng.precision import in_float64
+from ntkng.precision import in_float64, raised
 from ntkng.problem import Problem
 from ntkng.times import require_limit, step_times
 from ntkng.trajectory import Trajectory
@@ -125,10 +125,10 @@ def dynamics(
         eta = fastest_step(alpha, np.asarray(values))
     verdict = stability(np.asarray(values), eta)
     require_limit(times, verdict)
-    train, test = propagate(preconditioned, values, vectors, start - problem.y, times, eta)
+    train, test = propagate(preconditioned, values, vectors, start - raised(problem.y, start.ndim), times, eta)
     return Trajectory(
         times=times,
-        train=train + problem.y,
+        train=train + raised(problem.y, train.ndim),
         targets=problem.y,
         test=None if test is None or start_test is None else start_test[..., None, :, :] - test,
         test_targets=problem.y_test,
@@ -173,14 +173,14 @@ def mode_functions(
     `K'` maps such a mode to 0 as `K` does, up to rounding, which the quotient `eta t` would make grow without end.
     """
     decay, quotient = decay_and_quotient(values, times, step_size)
-    return decay, jnp.where(values == 0, 0, quotient)
+    return decay, jnp.where((values == 0)[None], 0, quotient)
 
 
 def decay_and_quotient(
     values: Float[Array, "n"], times: Float[Array, "T"], step_size: float | Array | None
 ) -> tuple[Float[Array, "T n"], Float[Array, "T n"]]:
     """`(1 - eta k)^t` and `(1 - (1 - eta k)^t) / k`, or their limits for the flow, stable near `k = 0`; `t` may be infinite."""
-    times = times[:, None]
+    times, values = times[:, None], values[None, :]
     if step_size is None:
         exponent = _product(-values, times)
         decay = jnp.exp(exponent)

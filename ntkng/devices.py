@@ -1,7 +1,8 @@
-"""Training inputs spread over several devices; XLA partitions the compiled program accordingly."""
+"""Where computations run, and training inputs spread over several devices: XLA partitions the compiled program accordingly."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,23 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
+
+
+def platform() -> str:
+    """Of the device on which computations run here: the user's `jax_default_device`, or else that of JAX's default backend."""
+    device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
+    if device is None:
+        return jax.default_backend()
+    return device if isinstance(device, str) else device.platform
+
+
+def at_home(devices: Sequence[Any] | None, *trees: Any) -> contextlib.AbstractContextManager[Any]:
+    """The default device is the first of `devices`, or the one to which some array of `trees` is committed, if any is."""
+    homes = list(devices or ())
+    for leaf in jax.tree.leaves(trees):
+        if isinstance(leaf, jax.Array) and getattr(leaf, "committed", False):
+            homes += leaf.devices()
+    return jax.default_device(homes[0]) if homes else contextlib.nullcontext()
 
 
 def spread(devices: Sequence[Any], x: Array, y: Array, x_test: Array | None) -> list[Array | None]:

@@ -190,7 +190,7 @@ def _train(vectors: Array, decay: Float[Array, "T n"], kernels: Kernels, targets
     assert kernels.nngp is not None
     rotated = vectors.T @ kernels.nngp.train @ vectors
     mean = jnp.einsum("ni,ti,ic->tnc", vectors, 1 - decay, vectors.T @ targets)
-    inner = decay[:, :, None] * rotated * decay[:, None, :]
+    inner = decay[:, :, None] * rotated[None] * decay[:, None, :]
     return mean, vectors @ inner @ vectors.T
 
 
@@ -202,7 +202,7 @@ def _test(
     assert kernels.nngp.cross is not None
     assert kernels.nngp_test is not None
     mean = jnp.einsum("mi,ti,ic->tmc", mapped, quotient, vectors.T @ targets)
-    response = mapped * quotient[:, None, :]  # R in the eigenbasis of K
+    response = mapped[None] * quotient[:, None, :]  # R in the eigenbasis of K
     cross = response @ (kernels.nngp.cross @ vectors).T
     own = response @ (vectors.T @ kernels.nngp.train @ vectors) @ jnp.swapaxes(response, 1, 2)
-    return mean, kernels.nngp_test - cross - jnp.swapaxes(cross, 1, 2) + own
+    return mean, kernels.nngp_test[None] - cross - jnp.swapaxes(cross, 1, 2) + own

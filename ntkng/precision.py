@@ -64,6 +64,11 @@ def supported_dtype(name: str, value: Any) -> np.dtype:
     return dtype
 
 
+def raised(array: Any, ndim: int) -> Any:
+    """`array` with leading axes of length 1, `ndim` axes in all; explicit, since users may have JAX refuse to add them."""
+    return array.reshape((1,) * (ndim - array.ndim) + array.shape)
+
+
 def is_concrete(*trees: Any) -> bool:
     """Whether no leaf is a tracer, so that values may be inspected."""
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))

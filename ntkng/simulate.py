@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from ntkng import whitening
 from ntkng.arguments import check_run
-from ntkng.devices import spread
+from ntkng.devices import at_home, platform, spread
 from ntkng.divergence import judge
 from ntkng.fisher.base import Fisher
 from ntkng.kernels.empirical import from_records
@@ -97,25 +97,26 @@ def simulate(
     steps, batches = plan_steps(steps, batches, problem.samples)
     seeds = positive_integer("seeds", seeds)
     dtype, solve_dtype = supported_dtype("dtype", dtype), supported_dtype("solve_dtype", solve_dtype)
-    test = None if problem.x_test is None else jnp.asarray(problem.x_test, dtype)
-    data = [jnp.asarray(problem.x, dtype), jnp.asarray(problem.y, dtype), test]
-    data = data if devices is None else spread(devices, *data)
-    chosen = None if batches is None else jnp.asarray(batches)
-    static = {"steps": steps, "solve_dtype": solve_dtype, "observe": observe, "loss": problem.loss}
-    static["keep_parameters"] = keep_parameters
-    run = functools.partial(_train, problem.network, batches=chosen, **static)
-    first = slice(None) if batches is None else batches[0]
-    keys, start = jax.random.split(as_key(key), seeds), None
-    if parameters is not None:
-        if seeds != 1:
-            raise ValueError(f"got parameters and seeds = {seeds}; parameters start a single network, use seeds=1")
-        parameters = fitting_parameters(problem.network, parameters)
-        start = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), parameters)
-        check_start(problem, fisher, start, first)
-        results = jax.tree.map(lambda leaf: leaf[None], run(fisher, start, *data, step_size))
-    else:
-        check_start(problem, fisher, problem.network.init(keys[0], dtype), first)
-        results = _each_seed(run, problem.network, fisher, keys, dtype, data, step_size)
+    with at_home(devices, key, parameters):  # what is traced there asks where it will run
+        test = None if problem.x_test is None else jnp.asarray(problem.x_test, dtype)
+        data = [jnp.asarray(problem.x, dtype), jnp.asarray(problem.y, dtype), test]
+        data = data if devices is None else spread(devices, *data)
+        chosen = None if batches is None else jnp.asarray(batches)
+        static = {"steps": steps, "solve_dtype": solve_dtype, "observe": observe, "loss": problem.loss}
+        static["keep_parameters"] = keep_parameters
+        run = functools.partial(_train, problem.network, batches=chosen, **static)
+        first = slice(None) if batches is None else batches[0]
+        keys, start = jax.random.split(as_key(key), seeds), None
+        if parameters is not None:
+            if seeds != 1:
+                raise ValueError(f"got parameters and seeds = {seeds}; parameters start a single network, use seeds=1")
+            parameters = fitting_parameters(problem.network, parameters)
+            start = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), parameters)
+            check_start(problem, fisher, start, first)
+            results = jax.tree.map(lambda leaf: leaf[None], run(fisher, start, *data, step_size))
+        else:
+            check_start(problem, fisher, problem.network.init(keys[0], dtype), first)
+            results = _each_seed(run, problem.network, fisher, keys, dtype, data, step_size)
     train, test, displacement, observed, trained = results
     if fisher.is_matrix_free and not np.isfinite(np.asarray(train)).all():
         raise ValueError(
@@ -182,7 +183,7 @@ def _each_seed(
     def one(key: Array) -> Any:
         return run(fisher, network.init(key, dtype), *data, step_size)
 
-    if jax.default_backend() != "cpu" and size * len(keys) <= VMAP_BYTES:
+    if platform() != "cpu" and size * len(keys) <= VMAP_BYTES:
         return jax.vmap(one)(keys)
     return jax.tree.map(lambda *parts: jnp.stack(parts), *[one(key) for key in keys])
 

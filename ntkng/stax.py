@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from ntkng import activations as _activations
 from ntkng import tape as _tape
 from ntkng._neural_tangents import Kernel as _Kernel
+from ntkng._neural_tangents import lenient as _lenient
 from ntkng._neural_tangents import stax as _stax
 from ntkng.recipe import Recipe, recorded
 from ntkng.validation import real_number as _real_number
@@ -85,7 +86,7 @@ def _plain(name: str) -> Callable[..., Layer]:
 
     @functools.wraps(constructor)
     def construct(*args: Any, **kwargs: Any) -> Layer:
-        return Layer(*constructor(*args, **kwargs))
+        return Layer(*map(_lenient, constructor(*args, **kwargs)))
 
     return construct
 
@@ -126,7 +127,7 @@ def _tagged(name: str) -> Callable[..., Layer]:
         for key, value in bound.arguments.items():
             if key.endswith("_std") and value is not None:
                 _real_number(key, value)
-        init_fn, apply_fn, kernel_fn = constructor(*args, **kwargs)
+        init_fn, apply_fn, kernel_fn = map(_lenient, constructor(*args, **kwargs))
         arguments = dict(bound.arguments)
         apply_fn = _dense_apply(arguments, apply_fn) if name == "Dense" else _keep_precision(apply_fn)
         return _tag(_tape.Tag(name, arguments, apply_fn), init_fn, kernel_fn)
@@ -167,7 +168,8 @@ def _combinator(name: str) -> Callable[..., Layer]:
     def construct(*layers: Any) -> Layer:
         if not layers:
             raise ValueError(f"stax.{name} got no layers, expected at least one")
-        return Layer(*constructor(*[require_layer(layer, f"stax.{name}") for layer in layers]))
+        parts = [require_layer(layer, f"stax.{name}") for layer in layers]
+        return Layer(*map(_lenient, constructor(*parts)))
 
     return construct
 

@@ -84,16 +84,16 @@ def streamed_closed_form(
     verdict = stability(np.array([alpha]), eta)
     require_limit(times, verdict)
     decay, quotient = decay_and_quotient(jnp.full(1, alpha), times, eta)
-    residual = np.asarray(start - problem.y)
+    residual = np.asarray(start) - problem.y
     test = None
     if problem.x_test is not None and start_test is not None:
         flat = np.moveaxis(residual, -2, 0).reshape(problem.samples, -1)
         change = _change(problem, fisher, flat, min(side, problem.samples), follow)
         change = np.moveaxis(change.reshape(len(problem.x_test), *residual.shape[:-2], problem.outputs), 0, -2)
-        test = start_test[..., None, :, :] - quotient[:, :, None] * change[..., None, :, :]
+        test = np.asarray(start_test)[..., None, :, :] - np.asarray(quotient)[:, :, None] * change[..., None, :, :]
     return Trajectory(
         times=times,
-        train=problem.y + decay[:, :, None] * residual[..., None, :, :],
+        train=problem.y + np.asarray(decay)[:, :, None] * residual[..., None, :, :],
         targets=problem.y,
         test=test,
         test_targets=problem.y_test,

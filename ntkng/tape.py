@@ -95,7 +95,9 @@ class KernelTape:
 
     def _with_own_variance(self, kernel: Any) -> Any:
         n1, n2 = kernel.nngp.shape[:2]
-        is_own = jnp.arange(n1)[:, None] + self.diagonal == jnp.arange(n2)  # a mask, which fuses, rather than a scatter
+        is_own = (
+            jnp.arange(n1)[:, None] + self.diagonal == jnp.arange(n2)[None]
+        )  # a mask, which fuses, rather than a scatter
         variance = kernel.cov1 * (1 + 8 * jnp.finfo(kernel.cov1.dtype).eps)
         spatial = (1,) * (kernel.nngp.ndim - 2)
         return jnp.where(is_own.reshape(n1, n2, *spatial), variance[:, None], kernel.nngp)

@@ -230,7 +230,7 @@ def _solve_singular(pattern: np.ndarray, thetas: Any, right: Array) -> list[Arra
     order = jnp.argsort(jnp.abs(values))
     inverse = jnp.zeros_like(values).at[order[null:]].set(1 / values[order[null:]])
     stacked = jnp.concatenate([root.T @ right for root in roots])
-    moved = (vectors * inverse) @ (vectors.T @ stacked)
+    moved = (vectors * inverse[None]) @ (vectors.T @ stacked)
     return [
         jax.scipy.linalg.solve_triangular(root.T, part, lower=False)
         for root, part in zip(roots, moved.reshape(depth, size, -1), strict=True)

@@ -56,14 +56,14 @@ def pseudo_inverse(gram: Float[Array, "n n"], tolerance: float | None = None) ->
     inverse = jnp.where(kept, 1 / jnp.where(kept, values, 1), 0)
     # once more through the Gram: eigenvectors are exact to rounding of their largest entry, but where a row of the Gram is tiny
     # (a saturated probability, see ntkng.whitening) what it is multiplied with is large
-    vectors = jnp.matmul(gram, vectors, precision="highest") * inverse
-    return jnp.matmul(vectors * inverse, vectors.T, precision="highest")
+    vectors = jnp.matmul(gram, vectors, precision="highest") * inverse[None]
+    return jnp.matmul(vectors * inverse[None], vectors.T, precision="highest")
 
 
 def range_of(gram: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """The projector `G G^+`, without the rounding of a product that `G^+` amplifies."""
     _, vectors, kept = _decomposed(gram, None)
-    return (vectors * kept) @ vectors.T
+    return (vectors * kept[None]) @ vectors.T
 
 
 def _decomposed(gram: Array, tolerance: float | None) -> tuple[Array, Array, Array]:

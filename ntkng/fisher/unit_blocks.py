@@ -64,7 +64,7 @@ def cotangents(
 
     def factorise() -> Float[Array, "N M"]:
         def one(unit: tuple[Array, Array]) -> Float[Array, "N"]:
-            return solve(unit[0][:, None] * inner * unit[0], shift, unit[1][:, None])[:, 0]
+            return solve(unit[0][:, None] * inner * unit[0][None], shift, unit[1][:, None])[:, 0]
 
         per_unit = 3 * inner.size * inner.dtype.itemsize
         return map_units(one, (norms.T, right.T), max(1, BLOCK_BYTES // per_unit)).T
@@ -79,7 +79,7 @@ def _polar(delta: Float[Array, "N C"]) -> tuple[Float[Array, "N"], Float[Array, 
 
 
 def _solve(inner: Array, norms: Array, shift: Array, right: Float[Array, "N k"]) -> Float[Array, "N k"]:
-    return solve_small(shifted(norms[:, None] * inner * norms, shift), right)
+    return solve_small(shifted(norms[:, None] * inner * norms[None], shift), right)
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))

@@ -50,10 +50,10 @@ def solve_units(
         image = product(direction)
         curvature = (direction * image).sum(axis=0)
         length = weight / jnp.where(curvature > 0, curvature, 1)  # 0 / 1 once a unit's residual is exactly 0
-        solution, residual = solution + length * direction, residual - length * image
+        solution, residual = solution + length[None] * direction, residual - length[None] * image
         scaled = scale * residual
         new = (residual * scaled).sum(axis=0)
-        direction = scaled + new / jnp.where(weight > 0, weight, 1) * direction
+        direction = scaled + (new / jnp.where(weight > 0, weight, 1))[None] * direction
         return solution, residual, direction, new, count + 1
 
     start = scale * rest

@@ -36,7 +36,7 @@ def on_batch(kernels: Kernels, batch: Int[Array, "n"]) -> Kernels:
 
     def restrict(gram: Gram) -> Gram:
         per_sample = len(gram.train) // kernels.samples
-        columns = (batch[:, None] * per_sample + jnp.arange(per_sample)).ravel()
+        columns = (batch[:, None] * per_sample + jnp.arange(per_sample)[None]).ravel()
         cross = None if gram.cross is None else gram.cross[:, columns]
         return Gram(gram.train[columns][:, columns], cross)
 

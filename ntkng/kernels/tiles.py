@@ -129,7 +129,7 @@ def _mirror(tile: Array) -> Array:
     """The upper triangle on both sides of the diagonal."""
     if tile.ndim == 2:
         index = jnp.arange(len(tile))
-        return jnp.where(index[:, None] <= index, tile, tile.T)
+        return jnp.where(index[:, None] <= index[None], tile, tile.T)
     n, _, positions, _ = tile.shape
     matrix = _mirror(tile.transpose(0, 2, 1, 3).reshape(n * positions, n * positions))
     return matrix.reshape(n, positions, n, positions).transpose(0, 2, 1, 3)

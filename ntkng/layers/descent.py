@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkng.devices import platform
 from ntkng.layers import affine
 from ntkng.layers.contraction import pullback
 from ntkng.layers.record import LayerRecord
@@ -43,7 +44,7 @@ def descend(parameters: Any, record: LayerRecord, cotangents: Float[Array, "N *S
 
 def _in_blocks(record: LayerRecord, parameters: Any) -> bool:
     """Whether the layer is a dense one without positions, larger than a block, on the CPU (elsewhere short loops only wait)."""
-    if record.tag.kind != "Dense" or record.inputs.ndim != 2 or jax.default_backend() != "cpu":
+    if record.tag.kind != "Dense" or record.inputs.ndim != 2 or platform() != "cpu":
         return False
     weights = parameters[0]
     return weights.size * weights.dtype.itemsize > BLOCK_BYTES

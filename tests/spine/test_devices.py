@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ntkng
+from ntkng.devices import platform
 
 PROGRAM = """
 import jax, numpy as np, ntkng
@@ -38,3 +39,29 @@ def test_uneven_parts_are_refused():
     problem = ntkng.Problem(ntkng.mlp(4, width=8), rng.normal(size=(3, 4)), rng.normal(size=3))
     with pytest.raises(ValueError, match="cannot be spread evenly over 2 devices"):
         ntkng.simulate(problem, ntkng.Exact(), step_size=0.1, steps=1, devices=[*jax.devices()[:1]] * 2)
+
+
+def test_the_users_device_decides_and_not_the_default_backend(monkeypatch):
+    """On a machine with an accelerator whose user computes on the CPU, batched solves must not run side by side."""
+    cpu, x = jax.devices("cpu")[0], np.random.default_rng(0).normal(size=(3, 4))
+    problem = ntkng.Problem(ntkng.mlp(4, width=8, depth=2), x, x[:, 0])
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert platform() == "gpu"
+    vmapped = []
+    monkeypatch.setattr(
+        jax, "vmap", lambda function: vmapped.append(function) or (lambda keys: jax.lax.map(function, keys))
+    )
+
+    def train(key=0, **options):
+        vmapped.clear()
+        ntkng.simulate(problem, ntkng.Exact(), key, step_size=0.5, steps=1, seeds=2, **options)
+        return bool(vmapped)
+
+    assert train()
+    for setting in (cpu, "cpu"):
+        with jax.default_device(setting):
+            assert platform() == "cpu"
+            assert not train()
+    assert not train(jax.device_put(jax.random.key(0), cpu))
+    assert not train(devices=[cpu])
+    assert jax.config.jax_default_device is None
