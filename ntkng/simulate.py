@@ -130,7 +130,8 @@ def simulate(
         again = functools.partial(
             _train, problem.network, **{**static, "steps": step, "observe": None, "keep_parameters": True}
         )
-        reached = again(fisher, begin, *data, step_size, batches=None if chosen is None else chosen[:step])[-1]
+        with at_home(devices, key, parameters):
+            reached = again(fisher, begin, *data, step_size, batches=None if chosen is None else chosen[:step])[-1]
         check_start(problem, fisher, reached, slice(None) if batches is None else batches[step])
 
     judge((train, test), problem.y, check, step_size)

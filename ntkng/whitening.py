@@ -209,7 +209,7 @@ def _columns(part: Array, kernels: Kernels, positions: int, factor: Float[Array,
     samples, outputs, _ = factor.shape
     if kernels.block < outputs:
         identity = jnp.eye(outputs, dtype=part.dtype)
-        blocks = part.reshape(-1, 1, positions, samples, 1, positions) * identity[:, None, None, :, None]
+        blocks = part.reshape(-1, 1, positions, samples, 1, positions) * identity[None, :, None, None, :, None]
     else:
         blocks = part
     blocks = blocks.reshape(-1, samples, outputs, positions)
