@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from ntkng import activations as _activations
+from ntkng import angles as _angles
 from ntkng import tape as _tape
 from ntkng._neural_tangents import Kernel as _Kernel
 from ntkng._neural_tangents import lenient as _lenient
@@ -81,12 +82,20 @@ def require_layer(value: Any, where: str) -> Layer:
     raise TypeError(f"{where} expects a layer made by ntkng.stax, got {type(value).__name__}")
 
 
+def _bound(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
 def _plain(name: str) -> Callable[..., Layer]:
     constructor = getattr(_activations, name, getattr(_stax, name))
+    signature = inspect.signature(constructor)
 
     @functools.wraps(constructor)
     def construct(*args: Any, **kwargs: Any) -> Layer:
-        return Layer(*map(_lenient, constructor(*args, **kwargs)))
+        init_fn, apply_fn, kernel_fn = map(_lenient, constructor(*args, **kwargs))
+        return Layer(init_fn, apply_fn, _angles.follow(name, _bound(signature, args, kwargs), kernel_fn))
 
     return construct
 
@@ -122,13 +131,11 @@ def _tagged(name: str) -> Callable[..., Layer]:
 
     @functools.wraps(constructor)
     def construct(*args: Any, **kwargs: Any) -> Layer:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        for key, value in bound.arguments.items():
+        arguments = _bound(signature, args, kwargs)
+        for key, value in arguments.items():
             if key.endswith("_std") and value is not None:
                 _real_number(key, value)
         init_fn, apply_fn, kernel_fn = map(_lenient, constructor(*args, **kwargs))
-        arguments = dict(bound.arguments)
         apply_fn = _dense_apply(arguments, apply_fn) if name == "Dense" else _keep_precision(apply_fn)
         return _tag(_tape.Tag(name, arguments, apply_fn), init_fn, kernel_fn)
 
@@ -147,15 +154,17 @@ def _tag(tag: _tape.Tag, init_fn: Callable[..., Any], kernel_fn: Callable[..., A
         finite = _tape.current(_tape.FiniteTape)
         return outputs if finite is None else finite.visit(tag, parameters, inputs, outputs)
 
+    followed = _angles.follow(tag.kind, tag.arguments, kernel_fn)
+
     @functools.wraps(kernel_fn)  # also copies what neural-tangents notes on the function, such as `input_req`
     def tagged_kernel(kernel: Any, *args: Any, **kwargs: Any) -> Any:
-        outgoing = kernel_fn(kernel, *args, **kwargs)
+        outgoing = followed(kernel, *args, **kwargs)
         kernels = _tape.current(_tape.KernelTape)
         if kernels is None or not isinstance(kernel, _Kernel) or kernel.ntk is None:
             return outgoing
         # the map is affine in the incoming NTK: what is left at NTK 0 is the term of this layer's own parameters; a scalar 0
         # is what inputs start with, and neural-tangents does not propagate it through convolutions
-        own = kernel_fn(kernel.replace(ntk=jnp.zeros((), kernel.nngp.dtype)), *args, **kwargs).ntk
+        own = followed(kernel.replace(ntk=jnp.zeros((), kernel.nngp.dtype)), *args, **kwargs).ntk
         return kernels.visit(tag, kernel, own, outgoing)
 
     return Layer(tagged_init, tagged_apply, tagged_kernel)

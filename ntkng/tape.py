@@ -20,8 +20,6 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
-
 _TAPE: contextvars.ContextVar[Any] = contextvars.ContextVar("ntkng_tape", default=None)
 
 
@@ -67,10 +65,9 @@ class FiniteTape:
 class KernelTape:
     """Records `(tag, own NTK term, outgoing spatial order)` of every layer in order of execution.
 
-    `diagonal` is the column of the first row's own sample when rows and columns are the same inputs, else `None`:
-    there the NNGP kernel is set to the variance that neural-tangents carries along, raised by a few units in the last
-    place. Otherwise rounding makes `sqrt(1 - cos^2)` of the ReLU kernels 1e-8 instead of 0 on the diagonal (raised,
-    because a fused multiply-add leaves a positive remainder even of equal factors; below 0 it is clipped to 0).
+    `diagonal` is the column of the first row's own sample when rows and columns are the same inputs, else `None`.
+    `same` says which inputs are equal. Beside the kernels the tape keeps how far the images are from parallel (see
+    `ntkng.angles`); a kernel is known again by its array, which every layer that changes it replaces.
     """
 
     perturbations: Sequence[Any] | None = None
@@ -79,6 +76,16 @@ class KernelTape:
     own: list[Any] = dataclasses.field(default_factory=list)
     incoming: list[Any] = dataclasses.field(default_factory=list)
     reversed_: list[bool] = dataclasses.field(default_factory=list)
+    same: Any = None
+    _chords: dict[int, tuple[Any, Any]] = dataclasses.field(default_factory=dict)
+
+    def note(self, nngp: Any, chord: Any) -> None:
+        """Keep what belongs to this kernel."""
+        self._chords[id(nngp)] = nngp, chord  # with the array, so that no later one has its number
+
+    def noted(self, nngp: Any) -> Any:
+        """What was kept, or `None`."""
+        return self._chords.get(id(nngp), (None, None))[1]
 
     def visit(self, tag: Tag, incoming: Any, own: Any, outgoing: Any) -> Any:
         """Record a layer; returns its outgoing kernel with the NTK perturbed."""
@@ -87,20 +94,9 @@ class KernelTape:
         self.own.append(own)
         self.incoming.append(incoming.nngp)
         self.reversed_.append(outgoing.is_reversed)
-        if self.diagonal is not None and outgoing.diagonal_batch:
-            outgoing = outgoing.replace(nngp=self._with_own_variance(outgoing))
         if self.perturbations is None:
             return outgoing
         return outgoing.replace(ntk=outgoing.ntk + self.perturbations[index])
-
-    def _with_own_variance(self, kernel: Any) -> Any:
-        n1, n2 = kernel.nngp.shape[:2]
-        is_own = (
-            jnp.arange(n1)[:, None] + self.diagonal == jnp.arange(n2)[None]
-        )  # a mask, which fuses, rather than a scatter
-        variance = kernel.cov1 * (1 + 8 * jnp.finfo(kernel.cov1.dtype).eps)
-        spatial = (1,) * (kernel.nngp.ndim - 2)
-        return jnp.where(is_own.reshape(n1, n2, *spatial), variance[:, None], kernel.nngp)
 
 
 @dataclasses.dataclass

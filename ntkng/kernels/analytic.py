@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkng import stax
+from ntkng.angles import entrance
 from ntkng.arguments import require_type
 from ntkng.kernels.kernels import Gram, Kernels, LayerKernels
 from ntkng.kernels.tiles import in_tiles, preferred_side
@@ -198,8 +200,9 @@ def layerwise(
 
 def _propagate(network: Network, x1: Array, x2: Array | None, tape: KernelTape, factors: bool) -> Any:
     # factors need all pairs of positions, also where the NTK depends on equal positions alone
+    layer = stax.serial(stax.Layer(*entrance(x1, x2)), network.layer)
     with running(tape):
-        return network.layer.kernel_fn(x1, x2, ("nngp", "ntk"), diagonal_spatial=False if factors else None)
+        return layer.kernel_fn(x1, x2, ("nngp", "ntk"), diagonal_spatial=False if factors else None)
 
 
 def _tile(what: tuple[Network, bool], x1: Array, x2: Array | None, diagonal: Any) -> Any:
@@ -208,8 +211,9 @@ def _tile(what: tuple[Network, bool], x1: Array, x2: Array | None, diagonal: Any
 
 
 def _nngp_tile(network: Network, x1: Array, x2: Array | None, diagonal: Any) -> Array:
-    del diagonal
-    return network.layer.kernel_fn(x1, x2, "nngp")
+    layer = stax.serial(stax.Layer(*entrance(x1, x2)), network.layer)
+    with running(KernelTape(diagonal=diagonal)):
+        return layer.kernel_fn(x1, x2, "nngp")
 
 
 def _flatten_positions(gram: Array, is_reversed: bool) -> Array:

@@ -35,7 +35,7 @@ def theirs(layer, x1, x2=None):
 
 def agree_off_diagonal(found, expected, tolerance=1e-10, on_diagonal=1e-7):
     """Relative, above the diagonal, and symmetric to the last bit. neural-tangents' ReLU kernels carry 1e-8 on the diagonal
-    (see `KernelTape`), and its kernels by quadrature are not symmetric."""
+    (see `ntkng.angles`), and its kernels by quadrature are not symmetric."""
     difference, scale = np.abs(np.asarray(found) - expected), np.abs(expected).max()
     assert np.array_equal(found, found.T)
     assert np.diagonal(difference).max() < on_diagonal * scale

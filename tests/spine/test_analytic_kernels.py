@@ -20,7 +20,7 @@ def networks():
 
 @pytest.mark.parametrize("network", list(networks()), ids=lambda n: f"{n.depth} layers")
 def test_sum_of_layers_is_the_ntk(network):
-    """To 1e-10 wherever neural-tangents itself is that accurate: its ReLU diagonal is off by 1e-8 (see `KernelTape`)."""
+    """To 1e-10 wherever neural-tangents itself is that accurate: its ReLU diagonal is off by 1e-8 (see `ntkng.angles`)."""
     kernels = ntkng.analytic(network, X, X_TEST)
     with jax.enable_x64(True):
         train = np.asarray(network.layer.kernel_fn(jnp.asarray(X), None, "ntk"))
