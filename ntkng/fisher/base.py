@@ -116,7 +116,10 @@ class Fisher(abc.ABC):
         self.check(kernels)
         train, cross = self._kernel(kernels)
         self._require_finite(kernels, train, cross)
-        projector = range_projector(kernels.theta.train) if self.inverts_singular_grams else None
+        # in the coordinates of a cross-entropy a saturated sample is tiny, but no rounding
+        is_whitened = any(layer.is_whitened_output for layer in kernels.layers)
+        divides = self.inverts_singular_grams and not is_whitened
+        projector = range_projector(kernels.theta.train) if divides else None
         if projector is not None:
             train, cross = symmetric_part(projector @ train @ projector), None if cross is None else cross @ projector
         return PreconditionedKernel(train, cross, kernels.samples, kernels.outputs)

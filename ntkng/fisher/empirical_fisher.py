@@ -51,7 +51,7 @@ class EmpiricalFisher(Fisher):
 
     isotropic: ClassVar[bool] = False
     needs_curvature: ClassVar[str] = "nowhere"  # pyright: ignore  # made of gradients
-    inverts_singular_grams: ClassVar[bool] = False  # pyright: ignore  # that of `of` is restricted, in its own coordinates
+    inverts_singular_grams: ClassVar[bool] = False  # pyright: ignore  # in the residuals' coordinates small is no rounding
     reference = ("kunstner-hennig-balles-2019",)
 
     __repr__ = short_repr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import jax.scipy.linalg
@@ -14,21 +16,26 @@ from ntkng.conditioning import rounding
 def solve(gram: Float[Array, "n n"], shift: float | Array, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
     """`(G + shift I)^{-1} right` by Cholesky; NaN where `G + shift I` is not positive definite to working precision.
 
-    Whether a pivot that should be 0 comes out as 1e-17, as 0 or below is luck. But the smallest eigenvalue is at most
-    `|v| / |(G + shift I)^{-1} v|` for every `v`: the first column of `right`, and one beside it that has no other purpose.
+    Whether a pivot that should be 0 comes out as 1e-17, as 0 or below is luck. But with the diagonal scaled to 1 (so that small
+    samples are no sign of singularity) the smallest eigenvalue is at most `|v| / |C^{-1} v|` for every `v`: the first column of
+    `right`, and one beside it that has no other purpose.
     """
     system = shifted(gram, shift)
     factor = jax.scipy.linalg.cho_factor(system)
-    probe = jnp.cos(jnp.arange(len(gram), dtype=right.dtype))
-    columns = jnp.concatenate([right[:, :1], probe[:, None]], axis=1)
+    root = jnp.sqrt(jnp.diagonal(system))[:, None]
+    probe = root * jnp.cos(jnp.arange(len(gram), dtype=root.dtype))[:, None]
+    columns = jnp.concatenate([right[:, :1], probe.astype(right.dtype)], axis=1)
     seen = jax.scipy.linalg.cho_solve(factor, columns)
-    largest, sizes = jnp.diagonal(system).max(), jnp.abs(columns).max(axis=0)
-    unit = jnp.where(sizes > 0, sizes, 1)  # norms without over- and underflow
-    given, found = jnp.linalg.norm(columns / unit, axis=0), jnp.linalg.norm(seen * (largest / unit), axis=0)
-    smallest = jnp.where(sizes > 0, given / found, jnp.inf).min()  # relative to the largest entry
-    is_definite = smallest > rounding(len(gram), 1.0, float(jnp.finfo(gram.dtype).eps))
     solved = seen[:, :1] if right.shape[1] == 1 else jax.scipy.linalg.cho_solve(factor, right)
-    return jnp.where(is_definite, solved, jnp.nan)
+    return jnp.where(_smallest(columns / root, seen * root) > _cut(gram, None), solved, jnp.nan)
+
+
+def _smallest(vectors: Float[Array, "n k"], solved: Float[Array, "n k"]) -> Float[Array, ""]:
+    """The least of `|v| / |C^{-1} v|`, columns of zeros left out; norms neither over- nor underflow."""
+    sizes = jnp.abs(vectors).max(axis=0)
+    unit = jnp.where(sizes > 0, sizes, 1)
+    given, found = jnp.linalg.norm(vectors / unit, axis=0), jnp.linalg.norm(solved / unit, axis=0)
+    return jnp.where(sizes > 0, given / found, jnp.inf).min()
 
 
 @jax.jit
@@ -69,5 +76,9 @@ def range_of(gram: Float[Array, "n n"]) -> Float[Array, "n n"]:
 def _decomposed(gram: Array, tolerance: float | None) -> tuple[Array, Array, Array]:
     """Eigenvalues, eigenvectors, and which eigenvalues are not rounding."""
     values, vectors = jnp.linalg.eigh(gram)
-    cut = rounding(len(gram), 1.0, float(jnp.finfo(gram.dtype).eps)) if tolerance is None else tolerance
-    return values, vectors, jnp.abs(values) > cut * jnp.abs(values).max()
+    return values, vectors, jnp.abs(values) > _cut(gram, tolerance) * jnp.abs(values).max()
+
+
+def _cut(gram: Array, tolerance: float | None) -> Any:
+    """Relative size up to which an eigenvalue is rounding."""
+    return rounding(len(gram), 1.0, float(jnp.finfo(gram.dtype).eps)) if tolerance is None else tolerance
