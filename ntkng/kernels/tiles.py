@@ -126,10 +126,14 @@ def _transpose(tile: Array) -> Array:
 
 
 def _mirror(tile: Array) -> Array:
-    """The upper triangle on both sides of the diagonal."""
+    """The upper triangle on both sides of the diagonal.
+
+    Entries are gathered, not selected between the tile and its transpose: from such a selection XLA's CPU compiler makes one
+    unrolled block of the whole matrix at many sizes (250, 512, 960, ...), which takes it minutes and gigabytes.
+    """
     if tile.ndim == 2:
         index = jnp.arange(len(tile))
-        return jnp.where(index[:, None] <= index[None], tile, tile.T)
+        return tile[jnp.minimum(index[:, None], index[None]), jnp.maximum(index[:, None], index[None])]
     n, _, positions, _ = tile.shape
     matrix = _mirror(tile.transpose(0, 2, 1, 3).reshape(n * positions, n * positions))
     return matrix.reshape(n, positions, n, positions).transpose(0, 2, 1, 3)
