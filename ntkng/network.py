@@ -51,24 +51,9 @@ class Network:
         recipe = self.layer.recipe
         self._key = None if recipe is None else (recipe.key(), self.input_shape)
         self._hash = id(self) if self._key is None else hash(self._key)
-        structure = tape.StructureTape()
-        output_shape: list[tuple[int, ...]] = []
-        trees: list[Any] = []
-
-        def init(key: Array) -> None:
-            with tape.running(structure):
-                out, parameters = self.layer.init_fn(key, (1, *self.input_shape))
-            output_shape.append(tuple(out))
-            trees.append(parameters)
-
-        jax.eval_shape(init, jax.random.key(0))
-        if len(output_shape[0]) != 2:
-            raise ValueError(
-                f"the network must end in outputs [N, C], got shape [N, {', '.join(map(str, output_shape[0][1:]))}]; "
-                "end it with stax.Flatten() or stax.GlobalAvgPool() and stax.Dense(C)"
-            )
-        self.outputs = output_shape[0][1]
-        leaves, self._structure = jax.tree.flatten(trees[0], is_leaf=lambda x: isinstance(x, tape.Marker))
+        output_shape, tree = _structure(self.layer, self.input_shape)
+        self.outputs = output_shape[1]
+        leaves, self._structure = jax.tree.flatten(tree, is_leaf=lambda x: isinstance(x, tape.Marker))
         strangers = [leaf for leaf in leaves if not isinstance(leaf, tape.Marker)]
         if strangers:
             raise ValueError(
@@ -79,24 +64,21 @@ class Network:
             raise ValueError("the network has no parameters; add stax.Dense or another parametrised layer")
         self._shapes = jax.tree.map(
             lambda leaf: leaf.parameters if isinstance(leaf, tape.Marker) else leaf,
-            trees[0], is_leaf=lambda leaf: isinstance(leaf, tape.Marker),
+            tree, is_leaf=lambda leaf: isinstance(leaf, tape.Marker),
         )  # fmt: skip
-        self._shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._shapes)
         self._order = [marker.index for marker in leaves]  # position in the pytree -> order of execution
         markers = sorted(leaves, key=lambda marker: marker.index)
         self.tags = tuple(marker.tag for marker in markers)
         for name, tag in zip(self.layer_names(), self.tags, strict=True):
             _require_leading_batch(name, tag)
         self.dimensions = tuple(_dimensions(marker) for marker in markers)
-        recorded = self._record(1, jnp.float32)
-        self.output_layer = recorded.output_layer
-        sizes = [math.prod(shape) for shape in recorded.output_shapes]
-        self.positions = tuple(size // _units(marker) for size, marker in zip(sizes, markers, strict=True))
-        if 0 in self.positions:
-            name = self.layer_names()[self.positions.index(0)]
+        shapes, self.output_layer, rows = self._record(3, jnp.float32)
+        if rows != 3:
             raise ValueError(
-                f"layer {name} has no output positions left; use larger inputs, smaller filters or padding"
+                f"the network makes {rows} outputs of 3 samples; no layer may drop or join samples (axis 0)"
             )
+        sizes = [math.prod(shape[1:]) for shape in shapes]
+        self.positions = tuple(size // _units(marker) for size, marker in zip(sizes, markers, strict=True))
 
     def __repr__(self) -> str:
         kinds = ", ".join(tag.kind for tag in self.tags)
@@ -192,21 +174,45 @@ class Network:
         )
 
     def _output_shapes(self, samples: int, dtype: Any) -> list[tuple[int, ...]]:
-        return self._record(samples, dtype).output_shapes
+        return self._record(samples, dtype)[0]
 
-    def _record(self, samples: int, dtype: Any) -> tape.FiniteTape:
-        """Shapes only: a tape of an abstract evaluation."""
-        recorded = tape.FiniteTape()
+    def _record(self, samples: int, dtype: Any) -> tuple[list[tuple[int, ...]], int | None, int]:
+        """Shapes of the layers' outputs, index of the output layer, and rows of the outputs, by an abstract evaluation."""
+        found: list[Any] = []
 
-        def run(key: Array, x: Array) -> Array:
+        def run(key: Array, x: Array) -> None:
             parameters = self.init(key, dtype)
-            with tape.running(recorded):
+            with tape.running(tape.FiniteTape()) as recorded:
                 outputs = self.apply(parameters, x)
             recorded.finish(outputs)
-            return outputs
+            found.append((recorded.output_shapes, recorded.output_layer, outputs.shape[0]))  # no tracer may leave
 
         jax.eval_shape(run, jax.random.key(0), jax.ShapeDtypeStruct((samples, *self.input_shape), dtype))
-        return recorded
+        return found[0]
+
+
+def _structure(layer: stax.Layer, input_shape: tuple[int, ...]) -> tuple[tuple[int, ...], Any]:
+    """Shape of the outputs, and the pytree of parameters with a marker for each layer and shapes elsewhere."""
+    found: list[Any] = []
+
+    def init(key: Array) -> None:
+        with tape.running(tape.StructureTape()):
+            shape, parameters = layer.init_fn(key, (1, *input_shape))
+        found.append((shape, tape.shapes(parameters)))
+
+    jax.eval_shape(init, jax.random.key(0))
+    shape, tree = found[0]
+    if any(isinstance(size, (list, tuple)) for size in shape):
+        raise ValueError(
+            f"the network ends in {len(shape)} branches, expected one output [N, C]; join them, or use one stax.Dense(C) and "
+            "take its columns"
+        )
+    if len(shape) != 2:
+        raise ValueError(
+            f"the network must end in outputs [N, C], got shape [N, {', '.join(map(str, shape[1:]))}]; "
+            "end it with stax.Flatten() or stax.GlobalAvgPool(), then stax.Dense(C)"
+        )
+    return tuple(shape), tree
 
 
 def _require_leading_batch(name: str, tag: tape.Tag) -> None:

@@ -21,10 +21,16 @@ from ntkng import tape as _tape
 from ntkng._neural_tangents import Kernel as _Kernel
 from ntkng._neural_tangents import lenient as _lenient
 from ntkng._neural_tangents import stax as _stax
+from ntkng.layer_shapes import branching as _branching
+from ntkng.layer_shapes import checked as _checked
+from ntkng.layer_shapes import require_sizes as _require_sizes
+from ntkng.missing_layers import explain as _explain
 from ntkng.recipe import Recipe, recorded
+from ntkng.sources import PARAMETRISED
+from ntkng.sources import traced as _traced
+from ntkng.validation import positive_integer as _positive_integer
 from ntkng.validation import real_number as _real_number
 
-PARAMETRISED = ("Dense", "Conv", "ConvTranspose", "ConvLocal", "GlobalSelfAttention")
 UNSUPPORTED = {
     "Dropout": "its function is random, so that no kernel describes one training run; leave it out",
     "ExpNormalized": "neural-tangents gives it a kernel but no function, so that there is no finite network",
@@ -88,18 +94,6 @@ def _bound(signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, An
     return dict(bound.arguments)
 
 
-def _plain(name: str) -> Callable[..., Layer]:
-    constructor = getattr(_activations, name, getattr(_stax, name))
-    signature = inspect.signature(constructor)
-
-    @functools.wraps(constructor)
-    def construct(*args: Any, **kwargs: Any) -> Layer:
-        init_fn, apply_fn, kernel_fn = map(_lenient, constructor(*args, **kwargs))
-        return Layer(init_fn, apply_fn, _angles.follow(name, _bound(signature, args, kwargs), kernel_fn))
-
-    return construct
-
-
 def _dense_apply(arguments: dict[str, Any], apply_fn: Callable[..., Any]) -> Callable[..., Any]:
     """The affine map of `Dense` as one product `x W` without transposes, for the usual axes."""
     if arguments["channel_axis"] != -1 or arguments["batch_axis"] != 0:
@@ -125,8 +119,8 @@ def _keep_precision(apply_fn: Callable[..., Any]) -> Callable[..., Any]:
     return apply
 
 
-def _tagged(name: str) -> Callable[..., Layer]:
-    constructor = getattr(_stax, name)
+def _constructor(name: str) -> Callable[..., Layer]:
+    constructor = getattr(_activations, name, getattr(_stax, name))
     signature = inspect.signature(constructor)
 
     @functools.wraps(constructor)
@@ -135,9 +129,15 @@ def _tagged(name: str) -> Callable[..., Layer]:
         for key, value in arguments.items():
             if key.endswith("_std") and value is not None:
                 _real_number(key, value)
+        _require_sizes(name, arguments)
         init_fn, apply_fn, kernel_fn = map(_lenient, constructor(*args, **kwargs))
-        apply_fn = _dense_apply(arguments, apply_fn) if name == "Dense" else _keep_precision(apply_fn)
-        return _tag(_tape.Tag(name, arguments, apply_fn), init_fn, kernel_fn)
+        init_fn = _checked(name, arguments, init_fn, apply_fn)
+        if name in PARAMETRISED:
+            apply_fn = _dense_apply(arguments, apply_fn) if name == "Dense" else _keep_precision(apply_fn)
+            init_fn, apply_fn, kernel_fn = _tag(_tape.Tag(name, arguments, apply_fn), init_fn, kernel_fn)
+        else:
+            kernel_fn = _angles.follow(name, arguments, kernel_fn)
+        return Layer(init_fn, apply_fn, _traced(name, arguments, kernel_fn))
 
     return construct
 
@@ -178,7 +178,14 @@ def _combinator(name: str) -> Callable[..., Layer]:
         if not layers:
             raise ValueError(f"stax.{name} got no layers, expected at least one")
         parts = [require_layer(layer, f"stax.{name}") for layer in layers]
-        return Layer(*map(_lenient, constructor(*parts)))
+        try:
+            init_fn, apply_fn, kernel_fn = map(_lenient, constructor(*parts))
+        except TypeError as error:  # neural-tangents compares the channel axes of branches, of which Flatten has none
+            raise ValueError(
+                f"stax.{name} got branches with different channel axes, stax.Flatten beside others; put stax.Flatten before "
+                "stax.FanOut, or at the end of every branch"
+            ) from error
+        return Layer(_branching(len(parts), init_fn) if name == "parallel" else init_fn, apply_fn, kernel_fn)
 
     return construct
 
@@ -192,9 +199,7 @@ def _refused(name: str, reason: str) -> Callable[..., Layer]:
 
 def repeat(layer: Layer, n: int) -> Layer:
     """`serial(*[layer] * n)`: the `n` copies have their own parameters and are told apart (neural-tangents scans)."""
-    if n < 1:
-        raise ValueError(f"stax.repeat needs n >= 1, got {n}")
-    return serial(*[layer] * n)
+    return serial(*[layer] * _positive_integer("n of stax.repeat", n))
 
 
 def _names() -> list[str]:
@@ -207,7 +212,7 @@ for _name in _names():
     if _name in UNSUPPORTED:
         globals()[_name] = _refused(_name, UNSUPPORTED[_name])
     else:
-        globals()[_name] = recorded(_name, _tagged(_name) if _name in PARAMETRISED else _plain(_name))
+        globals()[_name] = recorded(_name, _constructor(_name))
 for _name in ("Padding", "PositionalEmbedding", "AttentionMechanism", "AggregateImplementation", "Slice"):
     if hasattr(_stax, _name):
         globals()[_name] = getattr(_stax, _name)
@@ -215,4 +220,4 @@ del _name
 
 
 def __getattr__(name: str) -> Any:  # also tells type checkers that the names above exist
-    raise AttributeError(f"ntkng.stax has no {name!r}; it offers {sorted(n for n in globals() if n[0].isupper())}")
+    raise AttributeError(_explain(name, [known for known in _names() if known not in UNSUPPORTED]))

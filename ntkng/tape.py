@@ -20,6 +20,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
+
 _TAPE: contextvars.ContextVar[Any] = contextvars.ContextVar("ntkng_tape", default=None)
 
 
@@ -101,7 +103,7 @@ class KernelTape:
 
 @dataclasses.dataclass
 class Marker:
-    """Stands for one layer's parameters in the pytree that `init` returns."""
+    """Stands for one layer's parameters (their shapes) in the pytree that `init` returns."""
 
     index: int
     tag: Tag
@@ -115,10 +117,19 @@ class StructureTape:
     markers: list[Marker] = dataclasses.field(default_factory=list)
 
     def mark(self, tag: Tag, parameters: Any) -> Marker:
-        """A marker with the next index."""
-        marker = Marker(len(self.markers), tag, parameters)
+        """A marker with the next index; it keeps shapes only, as no tracer may outlive the evaluation."""
+        marker = Marker(len(self.markers), tag, shapes(parameters))
         self.markers.append(marker)
         return marker
+
+
+def shapes(parameters: Any) -> Any:
+    """Shapes in place of arrays; markers stay."""
+
+    def shape(leaf: Any) -> Any:
+        return leaf if isinstance(leaf, Marker) else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+
+    return jax.tree.map(shape, parameters, is_leaf=lambda leaf: isinstance(leaf, Marker))
 
 
 def current(kind: type) -> Any:

@@ -31,6 +31,7 @@ from ntkng.layers.affine import has_factors
 from ntkng.network import Network
 from ntkng.origin import Origin
 from ntkng.precision import AnyArray, in_float64, is_concrete, supported_dtype
+from ntkng.sources import require_independent_outputs
 from ntkng.tape import KernelTape, running
 from ntkng.validation import positive_integer, shape_advice
 
@@ -134,7 +135,7 @@ def require_defined(network: Network, x: Array, values: Array) -> None:
     undefined = np.flatnonzero(~np.isfinite(np.asarray(values)).reshape(len(values), -1).all(axis=1))
     if undefined.size:
         first = int(undefined[0])
-        network.layer.kernel_fn(jnp.asarray(x[first : first + 1]), None, "nngp")
+        _kernel(network, jnp.asarray(x[first : first + 1]), None, ("nngp",))
         raise ValueError(
             f"the kernel at input {first} is {np.asarray(values)[first]}, expected a finite number: an activation "
             "that grows fast overflows at large inputs, a normalisation divides by 0 at inputs of zeros; scale or remove them"
@@ -149,11 +150,16 @@ def tile_side(network: Network, x: Float[Array, "N *input"], factors: bool, memo
 @functools.lru_cache(maxsize=64)
 def _bytes_per_pair(network: Network, dtype: Any, factors: bool) -> int:
     """Memory for each pair of samples: of all layers together, and of the largest array (quadrature has large ones)."""
-    tape = KernelTape()
-    two = jax.ShapeDtypeStruct((2, *network.input_shape), dtype)
-    jaxpr = jax.make_jaxpr(lambda x: _propagate(network, x, None, tape, factors))(two)
-    layers = sum(math.prod(own.shape[2:]) for own in tape.own)
-    return (WORKING_COPIES * (1 + layers) + LARGEST_COPIES * _largest(jaxpr.jaxpr) // 4) * dtype.itemsize
+    sizes: list[int] = []  # numbers, as no tracer may leave
+
+    def propagate(x: Array) -> Any:
+        tape = KernelTape()
+        kernel = _propagate(network, x, None, tape, factors)
+        sizes[:] = [math.prod(own.shape[2:]) for own in tape.own]
+        return kernel
+
+    jaxpr = jax.make_jaxpr(propagate)(jax.ShapeDtypeStruct((2, *network.input_shape), dtype))
+    return (WORKING_COPIES * (1 + sum(sizes)) + LARGEST_COPIES * _largest(jaxpr.jaxpr) // 4) * dtype.itemsize
 
 
 def _largest(jaxpr: Any) -> int:
@@ -200,9 +206,16 @@ def layerwise(
 
 def _propagate(network: Network, x1: Array, x2: Array | None, tape: KernelTape, factors: bool) -> Any:
     # factors need all pairs of positions, also where the NTK depends on equal positions alone
-    layer = stax.serial(stax.Layer(*entrance(x1, x2)), network.layer)
     with running(tape):
-        return layer.kernel_fn(x1, x2, ("nngp", "ntk"), diagonal_spatial=False if factors else None)
+        return _kernel(network, x1, x2, ("nngp", "ntk"), diagonal_spatial=False if factors else None)
+
+
+def _kernel(network: Network, x1: Array, x2: Array | None, get: tuple[str, ...], **kwargs: Any) -> Any:
+    """neural-tangents' kernels of the outputs, refused where they do not describe them."""
+    layer = stax.serial(stax.Layer(*entrance(x1, x2)), network.layer)
+    kernel = layer.kernel_fn(x1, x2, (*get, "sources"), **kwargs)
+    require_independent_outputs(kernel.sources)
+    return kernel._replace(sources=None)
 
 
 def _tile(what: tuple[Network, bool], x1: Array, x2: Array | None, diagonal: Any) -> Any:
@@ -211,9 +224,8 @@ def _tile(what: tuple[Network, bool], x1: Array, x2: Array | None, diagonal: Any
 
 
 def _nngp_tile(network: Network, x1: Array, x2: Array | None, diagonal: Any) -> Array:
-    layer = stax.serial(stax.Layer(*entrance(x1, x2)), network.layer)
     with running(KernelTape(diagonal=diagonal)):
-        return layer.kernel_fn(x1, x2, "nngp")
+        return _kernel(network, x1, x2, ("nngp",)).nngp
 
 
 def _flatten_positions(gram: Array, is_reversed: bool) -> Array:
