@@ -29,7 +29,6 @@ from ntkng.recipe import Recipe, recorded
 from ntkng.sources import PARAMETRISED
 from ntkng.sources import traced as _traced
 from ntkng.validation import positive_integer as _positive_integer
-from ntkng.validation import real_number as _real_number
 
 UNSUPPORTED = {
     "Dropout": "its function is random, so that no kernel describes one training run; leave it out",
@@ -126,9 +125,6 @@ def _constructor(name: str) -> Callable[..., Layer]:
     @functools.wraps(constructor)
     def construct(*args: Any, **kwargs: Any) -> Layer:
         arguments = _bound(signature, args, kwargs)
-        for key, value in arguments.items():
-            if key.endswith("_std") and value is not None:
-                _real_number(key, value)
         _require_sizes(name, arguments)
         init_fn, apply_fn, kernel_fn = map(_lenient, constructor(*args, **kwargs))
         init_fn = _checked(name, arguments, init_fn, apply_fn)
