@@ -22,10 +22,12 @@ from ntkng.fisher import GradientDescent as GradientDescent
 from ntkng.fisher import UnitWise as UnitWise
 from ntkng.forster import ForsterTransform as ForsterTransform
 from ntkng.forster import forster as forster
+from ntkng.gaussian_process import nngp_regression as nngp_regression
 from ntkng.iterate import iterate as iterate
 from ntkng.kernels import Kernels as Kernels
 from ntkng.kernels import analytic as analytic
 from ntkng.kernels import empirical as empirical
+from ntkng.kernels import nngp as nngp
 from ntkng.mini_batch import shuffled_batches as shuffled_batches
 from ntkng.multilayer_perceptron import mlp as mlp
 from ntkng.network import Network as Network

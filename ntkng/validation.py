@@ -16,7 +16,7 @@ def real_array(name: str, value: Any, ndim: int | tuple[int, ...] | None = None)
         TypeError: not numeric; the message names the converter for what it is.
         ValueError: wrong number of dimensions, ragged, empty, masked, NaN or infinite entries.
     """
-    array = _as_array(name, value)
+    array = numeric_array(name, value)
     if ndim is not None and array.ndim not in np.atleast_1d(ndim):
         wanted = " or ".join(map(str, np.atleast_1d(ndim)))
         raise ValueError(f"{name} must have {wanted} dimensions, got shape {list(array.shape)}; reshape it")
@@ -54,7 +54,7 @@ def shape_advice(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> 
     return "give inputs of this shape, or build the network for these inputs"
 
 
-def _as_array(name: str, value: Any) -> np.ndarray:
+def numeric_array(name: str, value: Any) -> np.ndarray:
     """`value` as an array of real numbers; whatever else it is, the error names the converter that works."""
     if hasattr(value, "toarray"):
         raise TypeError(

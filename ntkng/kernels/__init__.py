@@ -1,6 +1,7 @@
 """Layer kernels: one type, two sources (`analytic` at infinite width, `empirical` at finite width)."""
 
 from ntkng.kernels.analytic import analytic as analytic
+from ntkng.kernels.covariance import nngp as nngp
 from ntkng.kernels.empirical import empirical as empirical
 from ntkng.kernels.kernels import Gram as Gram
 from ntkng.kernels.kernels import Kernels as Kernels

@@ -33,7 +33,7 @@ from ntkng.origin import Origin
 from ntkng.precision import AnyArray, in_float64, is_concrete, supported_dtype
 from ntkng.sources import require_independent_outputs
 from ntkng.tape import KernelTape, running
-from ntkng.validation import positive_integer, shape_advice
+from ntkng.validation import numeric_array, positive_integer, shape_advice
 
 MEMORY = 2**30
 WORKING_COPIES = 5  # arrays of the size of a layer's own term that are alive at once, per layer (measured, rounded up)
@@ -79,8 +79,7 @@ def analytic(
         raise ValueError("test_covariance needs test inputs, got x_test=None; pass x_test")
     require_type("network", network, Network, "build one with ntkng.mlp or ntkng.Network, and give it first")
     dtype, given = supported_dtype("dtype", dtype), (x, x_test)
-    # neural-tangents computes in the widest type available
-    with contextlib.nullcontext() if dtype == jnp.float64 else jax.enable_x64(False):
+    with widest_type(dtype):
         x = check_inputs(network, "x", x, dtype)
         x_test = None if x_test is None else check_inputs(network, "x_test", x_test, dtype)
         what = network, factors
@@ -91,7 +90,7 @@ def analytic(
         cross = None if x_test is None else in_tiles(_tile, what, x_test, x, side)
         nngp_test = None
         if test_covariance and x_test is not None:
-            nngp_test = in_tiles(_nngp_tile, network, x_test, None, side)
+            nngp_test = in_tiles(covariance_tile, network, x_test, None, side)
         kernels = _assemble(network, x.shape[0], train, cross, nngp_test)
         if is_concrete(train):
             own = np.arange(x.shape[0])
@@ -105,9 +104,14 @@ def analytic(
     return attach(kernels, sample_units(network, joint, x.shape[0], units))
 
 
+def widest_type(dtype: Any) -> contextlib.AbstractContextManager[Any]:
+    """Where float32 is asked for, 64-bit types are not available: neural-tangents computes in the widest type there is."""
+    return contextlib.nullcontext() if dtype == jnp.float64 else jax.enable_x64(False)
+
+
 def check_inputs(network: Network, name: str, x: Any, dtype: Any) -> Array:
     """`x` as an array of `dtype` whose shape fits the network."""
-    array = jnp.asarray(x, dtype)
+    array = jnp.asarray(x if isinstance(x, jax.Array) else numeric_array(name, x), dtype)
     if array.ndim == 0 or array.shape[1:] != network.input_shape:
         expected = ", ".join(map(str, ("N", *network.input_shape)))
         raise ValueError(
@@ -159,17 +163,17 @@ def _bytes_per_pair(network: Network, dtype: Any, factors: bool) -> int:
         return kernel
 
     jaxpr = jax.make_jaxpr(propagate)(jax.ShapeDtypeStruct((2, *network.input_shape), dtype))
-    return (WORKING_COPIES * (1 + sum(sizes)) + LARGEST_COPIES * _largest(jaxpr.jaxpr) // 4) * dtype.itemsize
+    return (WORKING_COPIES * (1 + sum(sizes)) + LARGEST_COPIES * largest_array(jaxpr.jaxpr) // 4) * dtype.itemsize
 
 
-def _largest(jaxpr: Any) -> int:
+def largest_array(jaxpr: Any) -> int:
     """Size of the largest intermediate array, within called programs too."""
     sizes = [0]
     for equation in jaxpr.eqns:
         sizes += [math.prod(variable.aval.shape) for variable in equation.outvars]
         for value in jax.tree.leaves(tuple(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")):
             inner = getattr(value, "jaxpr", value)
-            sizes.append(_largest(inner) if hasattr(inner, "eqns") else 0)
+            sizes.append(largest_array(inner) if hasattr(inner, "eqns") else 0)
     return max(sizes)
 
 
@@ -223,7 +227,8 @@ def _tile(what: tuple[Network, bool], x1: Array, x2: Array | None, diagonal: Any
     return layerwise(network, x1, x2, diagonal, factors=factors)
 
 
-def _nngp_tile(network: Network, x1: Array, x2: Array | None, diagonal: Any) -> Array:
+def covariance_tile(network: Network, x1: Array, x2: Array | None, diagonal: Any) -> Array:
+    """The NNGP kernel on one tile, as `in_tiles` asks for it."""
     with running(KernelTape(diagonal=diagonal)):
         return _kernel(network, x1, x2, ("nngp",)).nngp
 
