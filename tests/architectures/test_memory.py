@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from ntkng import stax
-from ntkng.kernels.analytic import _largest
+from ntkng.kernels.analytic import largest_array
 from ntkng.kernels.empirical import _empirical
 from ntkng.layers import affine_gram, generic
 from ntkng.network import Network
@@ -37,7 +37,7 @@ def measure(build, width):
     lowered = _empirical.lower(net, False, False, parameters, x, None)
     jaxpr = jax.make_jaxpr(lambda p, x: _empirical(net, False, False, p, x, None))(parameters, x)
     signals = SAMPLES * width * max(net.positions) * (1 + net.outputs)
-    return size, lowered.compile().memory_analysis().temp_size_in_bytes, _largest(jaxpr.jaxpr), signals
+    return size, lowered.compile().memory_analysis().temp_size_in_bytes, largest_array(jaxpr.jaxpr), signals
 
 
 @pytest.mark.parametrize("build", [dense, convolutional, local], ids=lambda f: f.__name__)
