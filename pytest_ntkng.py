@@ -105,10 +105,8 @@ def ntkng_empirical(ntkng_problem: Problem) -> Kernels:
     import ntkng
 
     with jax.enable_x64(True):
-        parameters = jax.tree.map(np.asarray, ntkng_problem.network.init(0))
-    return ntkng.empirical(
-        ntkng_problem.network, parameters, ntkng_problem.x, ntkng_problem.x_test
-    )  # keeps its 64 bits
+        parameters = jax.tree.map(np.asarray, ntkng_problem.network.init(jax.random.key(0)))  # NumPy keeps its 64 bits
+    return ntkng.empirical(ntkng_problem.network, parameters, ntkng_problem.x, ntkng_problem.x_test)
 
 
 @pytest.fixture(scope="session")

@@ -79,10 +79,11 @@ class Report:
     def from_dict(cls, data: Mapping[str, Any]) -> Report:
         """Inverse of `to_dict`; the provenance comes back as plain lists, numbers and strings."""
         numbers = ("value", "uncertainty", "p_value")
-        claims = [
-            Claim(**{key: float(value) if key in numbers and value is not None else value for key, value in c.items()})
-            for c in data["claims"]
-        ]
+        claims: list[Claim] = []
+        for entry in data["claims"]:
+            fields: dict[str, Any] = dict(entry)
+            fields.update({key: float(fields[key]) for key in numbers if fields.get(key) is not None})
+            claims.append(Claim(**fields))
         return cls(data["title"], tuple(claims), data.get("provenance", {}))
 
     def to_json(self, path: str | Path) -> None:

@@ -33,7 +33,7 @@ def solve(gram: Float[Array, "n n"], shift: float | Array, right: Float[Array, "
 def _smallest(vectors: Float[Array, "n k"], solved: Float[Array, "n k"]) -> Float[Array, ""]:
     """The least of `|v| / |C^{-1} v|`, columns of zeros left out; norms neither over- nor underflow."""
     sizes = jnp.abs(vectors).max(axis=0)
-    unit = jnp.where(sizes > 0, sizes, 1)
+    unit = jnp.where(sizes > 0, sizes, 1)[None]
     given, found = jnp.linalg.norm(vectors / unit, axis=0), jnp.linalg.norm(solved / unit, axis=0)
     return jnp.where(sizes > 0, given / found, jnp.inf).min()
 
@@ -70,7 +70,7 @@ def pseudo_inverse(gram: Float[Array, "n n"], tolerance: float | None = None) ->
 def range_of(gram: Float[Array, "n n"]) -> Float[Array, "n n"]:
     """The projector `G G^+`, without the rounding of a product that `G^+` amplifies."""
     _, vectors, kept = _decomposed(gram, None)
-    return (vectors * kept[None]) @ vectors.T
+    return jnp.where(kept[None], vectors, 0) @ vectors.T
 
 
 def _decomposed(gram: Array, tolerance: float | None) -> tuple[Array, Array, Array]:
