@@ -5,6 +5,7 @@ from typing import Any as _Any
 from ntkng import fisher as fisher
 from ntkng import kernels as kernels
 from ntkng import stax as stax
+from ntkng.citation import citation as citation
 from ntkng.closed_form import closed_form as closed_form
 from ntkng.compare import compare as compare
 from ntkng.compare import relative_distance as relative_distance
@@ -58,12 +59,8 @@ def __getattr__(name: str) -> _Any:
         import importlib
 
         return importlib.import_module(f"ntkng.{name}")
-    if name == "citation":
-        from ntkng.citation import citation
-
-        return citation
     raise AttributeError(f"module 'ntkng' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS, "citation"})
+    return sorted({*globals(), *_ROOMS})

@@ -57,6 +57,8 @@ def _at_widths_of(problem: Problem, kernels: Kernels) -> Kernels:
     wanted = problem.network.dimensions
     if tuple(layer.dimensions for layer in kernels.layers) == wanted:
         return kernels
+    if len(kernels.layers) != len(wanted):  # layers left out by hand: they are frozen
+        return kernels
     if any(layer.units is not None for layer in kernels.layers):
         raise ValueError(
             f"kernels hold units of layers of {[layer.dimensions[1] for layer in kernels.layers]} units, the problem's network "

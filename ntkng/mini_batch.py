@@ -89,7 +89,7 @@ def check_batches(
         raise TypeError(f"batches must be integers, got dtype {array.dtype}; pass indices of training inputs")
     if array.min() < 0 or array.max() >= samples:
         raise ValueError(
-            f"batches must hold indices 0 .. {samples - 1} of the {samples} samples, got {array.min()} .. {array.max()}"
+            f"batches must hold indices of the {samples} samples, indices 0 .. {samples - 1}, got {array.min()} .. {array.max()}"
         )
     ordered = np.sort(array, axis=1)
     if distinct and (ordered[:, 1:] == ordered[:, :-1]).any():

@@ -26,6 +26,9 @@ def check_grams(layers: Sequence[Any], nngp: Any, samples: int, outputs: int) ->
     if len(layers) == 0:
         raise ValueError("Kernels need at least one layer, got none")
     outputs = positive_integer("outputs", outputs)
+    train = getattr(layers[0].theta, "train", None)
+    if samples and len(getattr(train, "shape", ())) > 2:  # of several networks at once, as `vmap` gives them
+        return positive_integer("samples", samples), outputs
     size, tests = _shape(_of("theta", layers, 0), layers[0].theta)
     if samples == 0:
         if outputs > 1:

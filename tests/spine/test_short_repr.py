@@ -24,7 +24,7 @@ PARTS = {
     "ensemble": (ntkng.ensemble(SMALL, ntkng.Exact(), KERNELS, steps=1), "Ensemble(times=float64[2], mean_train="),
     "transform": (ntkng.forster(X[:40, :4]), "ForsterTransform(matrix=float64[4, 4], imbalance="),
     "fisher": (ntkng.EmpiricalFisher(0.1).at(X), "EmpiricalFisher(damping=0.1, of=Exact(damping=0.0, solver=None), residual=float64[50"),
-    "coefficients": (Coefficients(X[0], X[0], X[0]), "Coefficients(value=float64[30], "),
+    "coefficients": (Coefficients(X[0], X[0], X[0]), "Estimate(value=float64[30], "),
 }  # fmt: skip
 
 
