@@ -14,8 +14,10 @@ figures: $(READY)      ## the figures of the main paper, with the claims that th
 figures-all: $(READY)  ## those of the companion papers too
 	$(RUN) paper_repro $(ARGS)
 
+# programs that both workers, or two runs, need are compiled once
+KEPT    = JAX_COMPILATION_CACHE_DIR=$(CURDIR)/out/cache/tests JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3
 test: $(READY)     ## the fast tests
-	$(RUN) pytest -n 2 -m "not slow and not gpu" $(ARGS)
+	$(KEPT) $(RUN) pytest -n 2 -m "not slow and not gpu" $(ARGS)
 
 test-all: $(READY) ## also the slow statistical ones
 	$(RUN) pytest -n 2 -m "not gpu" $(ARGS)

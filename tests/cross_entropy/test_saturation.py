@@ -24,6 +24,10 @@ from ntkng.fisher import (
 from ntkng.kernels.rows import everywhere
 from ntkng.whitening import whiten, whiten_kernels
 
+pytestmark = (
+    pytest.mark.slow
+)  # a program for each approximation; `tests/tried` keeps gradients and steps in the fast run
+
 SAMPLES, INPUTS = 4, 6
 SIGMA_W, SIGMA_B = 1.3, 0.4
 PATTERN = ((1.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 1.0))

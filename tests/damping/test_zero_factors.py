@@ -12,6 +12,10 @@ import ntkng
 from ntkng import stax
 from ntkng.fisher.relative_damping import root_of_ratio
 
+pytestmark = (
+    pytest.mark.slow
+)  # a program for each approximation; `tests/tried/singular.py` keeps the dampings in the fast run
+
 RNG = np.random.default_rng(0)
 N, C, WIDTH, RHO = 5, 2, 4, 0.1
 NETWORK = ntkng.mlp(3, C, width=WIDTH, depth=2)

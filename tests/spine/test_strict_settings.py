@@ -14,6 +14,7 @@ from ntkng import stax
 from ntkng.displacement import displacement
 from ntkng.kernels import UnitSampling
 
+pytestmark = pytest.mark.slow  # many programs, each once
 RNG = np.random.default_rng(0)
 X, TEST, Y = RNG.normal(size=(4, 5)), RNG.normal(size=(2, 5)), RNG.normal(size=(4, 2))
 CLASSES = np.eye(2)[[0, 1, 1, 0]]
