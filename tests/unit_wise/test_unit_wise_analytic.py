@@ -172,7 +172,10 @@ NOT_PERCEPTRONS = {
 @pytest.mark.parametrize("name", NOT_PERCEPTRONS)
 def test_other_graphs_are_refused(name):
     network = ntkng.Network(NOT_PERCEPTRONS[name], 8)
-    with pytest.raises(ValueError, match="units of an infinitely wide network are only known|outputs after stax.Erf are not independent"):
+    with pytest.raises(
+        ValueError,
+        match="units of an infinitely wide network are only known|outputs after stax.Erf are not independent",
+    ):
         ntkng.analytic(network, X, units=FEW)
 
 
